@@ -126,29 +126,29 @@ INSERT INTO cdc_heartbeat VALUES (1, now());
 
 -- Partitions -------------------------------------------------------------------------------------
 
--- Make the partitions that cover today and `days_ahead` days from now; those that exist are left
--- alone. Runs as the owner, so that the service may make partitions without owning the tables.
--- Returns how many were made.
-CREATE FUNCTION create_partitions(days_ahead integer) RETURNS integer
+-- Make the partitions of today and a while ahead: 7 days of the daily tables, 3 months of the ledger;
+-- those that exist are left alone. Runs as the owner, so that the service may make partitions without
+-- owning the tables. Returns how many were made.
+CREATE FUNCTION create_partitions() RETURNS integer
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp
 AS $$
 DECLARE
     made integer := 0;
     parent text;
     unit text;
+    ahead integer;
     step interval;
     lower_bound timestamp;
     child text;
 BEGIN
-    IF days_ahead NOT BETWEEN 0 AND 400 THEN
-        RAISE EXCEPTION 'days_ahead must be between 0 and 400, not %', days_ahead;
-    END IF;
     -- One maker at a time.
     PERFORM pg_advisory_xact_lock(hashtext('create_partitions'));
-    FOR parent, unit IN VALUES ('stock_movements', 'month'), ('requests', 'day'), ('journal', 'day') LOOP
+    FOR parent, unit, ahead IN
+        VALUES ('stock_movements', 'month', 3), ('requests', 'day', 7), ('journal', 'day', 7)
+    LOOP
         step := ('1 ' || unit)::interval;
         lower_bound := date_trunc(unit, now() AT TIME ZONE 'UTC');
-        WHILE lower_bound <= now() AT TIME ZONE 'UTC' + make_interval(days => days_ahead) LOOP
+        FOR place IN 0..ahead LOOP
             child := parent || to_char(lower_bound, CASE unit WHEN 'month' THEN '_YYYYMM' ELSE '_YYYYMMDD' END);
             IF to_regclass(child) IS NULL THEN
                 EXECUTE format(
@@ -163,7 +163,7 @@ BEGIN
     RETURN made;
 END
 $$;
-SELECT create_partitions(62);
+SELECT create_partitions();
 
 -- Change data capture ----------------------------------------------------------------------------
 
@@ -172,8 +172,8 @@ WITH (publish_via_partition_root = true);
 
 -- Rights -----------------------------------------------------------------------------------------
 
-REVOKE ALL ON FUNCTION create_partitions(integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION create_partitions(integer) TO inventory_command;
+REVOKE ALL ON FUNCTION create_partitions() FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION create_partitions() TO inventory_command;
 GRANT SELECT, INSERT, UPDATE ON items, locations, stock_levels TO inventory_command;
 GRANT SELECT, INSERT ON stock_movements, requests, journal TO inventory_command;
 GRANT SELECT ON items, locations, stock_levels, stock_movements, journal TO inventory_query;
@@ -184,4 +184,4 @@ GRANT SELECT, UPDATE ON cdc_heartbeat TO inventory_cdc;
 
 DROP PUBLICATION inventory;
 DROP TABLE cdc_heartbeat, journal, requests, stock_movements, stock_levels, locations, items;
-DROP FUNCTION create_partitions(integer);
+DROP FUNCTION create_partitions();

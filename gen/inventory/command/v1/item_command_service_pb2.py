@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from inventory.type.v1 import item_pb2 as inventory_dot_type_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/inventory/command/v1/item_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cinventory/type/v1/item.proto\"\xf5\x04\n\x11\x43reateItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x19\n\x04name\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\x18\xc8\x01\xc8\x01\x01\x12\x1d\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12\x33\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12 \n\x0funit_of_measure\x18\x07 \x01(\tB\x07\xbaH\x04r\x02\x18 \x12\'\n\ncategories\x18\x08 \x03(\tB\x13\xbaH\x10\x92\x01\r\x10\x14\x18\x01\"\x07r\x05\x10\x01\x18\xc8\x01\x12 \n\x04tags\x18\t \x03(\tB\x12\xbaH\x0f\x92\x01\x0c\x10\x32\x18\x01\"\x06r\x04\x10\x01\x18@\x12;\n\x08\x62\x61rcodes\x18\n \x03(\tB)\xbaH&\x92\x01#\x10\x14\x18\x01\"\x1dr\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\x12\x7f\n\x08metadata\x18\x0b \x03(\x0b\x32\x35.inventory.command.v1.CreateItemRequest.MetadataEntryB6\xbaH3\x9a\x01\x30\x10\x32\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x05r\x03\x18\xf4\x03\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x12\x43reateItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item2u\n\x12ItemCommandService\x12_\n\nCreateItem\x12\'.inventory.command.v1.CreateItemRequest\x1a(.inventory.command.v1.CreateItemResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/inventory/command/v1/item_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cinventory/type/v1/item.proto\"\xc8\x05\n\x11\x43reateItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12)\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x33\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x0funit_of_measure\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x18 2\x0c^[^\\p{Cc}]*$\x12\x35\n\ncategories\x18\x08 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\x18\x01\"\x15r\x13\x10\x01\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12.\n\x04tags\x18\t \x03(\tB \xbaH\x1d\x92\x01\x1a\x10\x32\x18\x01\"\x14r\x12\x10\x01\x18@2\x0c^[^\\p{Cc}]*$\x12;\n\x08\x62\x61rcodes\x18\n \x03(\tB)\xbaH&\x92\x01#\x10\x14\x18\x01\"\x1dr\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\x12\x8d\x01\n\x08metadata\x18\x0b \x03(\x0b\x32\x35.inventory.command.v1.CreateItemRequest.MetadataEntryBD\xbaHA\x9a\x01>\x10\x32\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x13r\x11\x18\xf4\x03\x32\x0c^[^\\p{Cc}]*$\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x12\x43reateItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item2u\n\x12ItemCommandService\x12_\n\nCreateItem\x12\'.inventory.command.v1.CreateItemRequest\x1a(.inventory.command.v1.CreateItemResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,27 +40,27 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEITEMREQUEST'].fields_by_name['sku']._loaded_options = None
   _globals['_CREATEITEMREQUEST'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
   _globals['_CREATEITEMREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['name']._serialized_options = b'\272H\010r\003\030\310\001\310\001\001'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['name']._serialized_options = b'\272H\026r\021\030\310\0012\014^[^\\p{Cc}]*$\310\001\001'
   _globals['_CREATEITEMREQUEST'].fields_by_name['description']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['description']._serialized_options = b'\272H\005r\003\030\240\037'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['description']._serialized_options = b'\272H\021r\017\030\240\0372\n^[^\\x00]*$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_CREATEITEMREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_CREATEITEMREQUEST'].fields_by_name['unit_of_measure']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['unit_of_measure']._serialized_options = b'\272H\004r\002\030 '
+  _globals['_CREATEITEMREQUEST'].fields_by_name['unit_of_measure']._serialized_options = b'\272H\022r\020\030 2\014^[^\\p{Cc}]*$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['categories']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['categories']._serialized_options = b'\272H\020\222\001\r\020\024\030\001\"\007r\005\020\001\030\310\001'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['categories']._serialized_options = b'\272H\036\222\001\033\020\024\030\001\"\025r\023\020\001\030\310\0012\014^[^\\p{Cc}]*$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['tags']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['tags']._serialized_options = b'\272H\017\222\001\014\0202\030\001\"\006r\004\020\001\030@'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['tags']._serialized_options = b'\272H\035\222\001\032\0202\030\001\"\024r\022\020\001\030@2\014^[^\\p{Cc}]*$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['barcodes']._loaded_options = None
   _globals['_CREATEITEMREQUEST'].fields_by_name['barcodes']._serialized_options = b'\272H&\222\001#\020\024\030\001\"\035r\0332\031^([0-9]{8}|[0-9]{12,14})$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['metadata']._loaded_options = None
-  _globals['_CREATEITEMREQUEST'].fields_by_name['metadata']._serialized_options = b'\272H3\232\0010\0202\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\005r\003\030\364\003'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['metadata']._serialized_options = b'\272HA\232\001>\0202\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\023r\021\030\364\0032\014^[^\\p{Cc}]*$'
   _globals['_CREATEITEMREQUEST']._serialized_start=133
-  _globals['_CREATEITEMREQUEST']._serialized_end=762
-  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_start=715
-  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_end=762
-  _globals['_CREATEITEMRESPONSE']._serialized_start=764
-  _globals['_CREATEITEMRESPONSE']._serialized_end=870
-  _globals['_ITEMCOMMANDSERVICE']._serialized_start=872
-  _globals['_ITEMCOMMANDSERVICE']._serialized_end=989
+  _globals['_CREATEITEMREQUEST']._serialized_end=845
+  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_start=798
+  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_end=845
+  _globals['_CREATEITEMRESPONSE']._serialized_start=847
+  _globals['_CREATEITEMRESPONSE']._serialized_end=953
+  _globals['_ITEMCOMMANDSERVICE']._serialized_start=955
+  _globals['_ITEMCOMMANDSERVICE']._serialized_end=1072
 # @@protoc_insertion_point(module_scope)

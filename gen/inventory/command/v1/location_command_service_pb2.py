@@ -27,7 +27,7 @@ from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 from inventory.type.v1 import location_pb2 as inventory_dot_type_dot_v1_dot_location__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3inventory/command/v1/location_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18google/type/latlng.proto\x1a inventory/type/v1/location.proto\"\xfa\x04\n\x15\x43reateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x19\n\x04name\x18\x04 \x01(\tB\x0b\xbaH\x08r\x03\x18\xc8\x01\xc8\x01\x01\x12\x39\n\x04kind\x18\x05 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12+\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12\xe7\x01\n\x0b\x63oordinates\x18\x07 \x01(\x0b\x32\x13.google.type.LatLngB\xbc\x01\xbaH\xb8\x01\xba\x01\xb4\x01\n\x14\x63oordinates.on_earth\x12\x34latitude must be -90 to 90 and longitude -180 to 180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0\x12\x1a\n\ttime_zone\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x08priority\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1b\n\x13ships_online_orders\x18\n \x01(\x08\"v\n\x16\x43reateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location2\x85\x01\n\x16LocationCommandService\x12k\n\x0e\x43reateLocation\x12+.inventory.command.v1.CreateLocationRequest\x1a,.inventory.command.v1.CreateLocationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3inventory/command/v1/location_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18google/type/latlng.proto\x1a inventory/type/v1/location.proto\"\x88\x05\n\x15\x43reateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12\x39\n\x04kind\x18\x05 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12+\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12\xe7\x01\n\x0b\x63oordinates\x18\x07 \x01(\x0b\x32\x13.google.type.LatLngB\xbc\x01\xbaH\xb8\x01\xba\x01\xb4\x01\n\x14\x63oordinates.on_earth\x12\x34latitude must be -90 to 90 and longitude -180 to 180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0\x12\x1a\n\ttime_zone\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x08priority\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1b\n\x13ships_online_orders\x18\n \x01(\x08\"v\n\x16\x43reateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location2\x85\x01\n\x16LocationCommandService\x12k\n\x0e\x43reateLocation\x12+.inventory.command.v1.CreateLocationRequest\x1a,.inventory.command.v1.CreateLocationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -39,7 +39,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['location_id']._loaded_options = None
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['name']._loaded_options = None
-  _globals['_CREATELOCATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H\010r\003\030\310\001\310\001\001'
+  _globals['_CREATELOCATIONREQUEST'].fields_by_name['name']._serialized_options = b'\272H\026r\021\030\310\0012\014^[^\\p{Cc}]*$\310\001\001'
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['kind']._loaded_options = None
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['kind']._serialized_options = b'\272H\007\202\001\004\020\001 \000'
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['coordinates']._loaded_options = None
@@ -49,9 +49,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\220N(\000'
   _globals['_CREATELOCATIONREQUEST']._serialized_start=167
-  _globals['_CREATELOCATIONREQUEST']._serialized_end=801
-  _globals['_CREATELOCATIONRESPONSE']._serialized_start=803
-  _globals['_CREATELOCATIONRESPONSE']._serialized_end=921
-  _globals['_LOCATIONCOMMANDSERVICE']._serialized_start=924
-  _globals['_LOCATIONCOMMANDSERVICE']._serialized_end=1057
+  _globals['_CREATELOCATIONREQUEST']._serialized_end=815
+  _globals['_CREATELOCATIONRESPONSE']._serialized_start=817
+  _globals['_CREATELOCATIONRESPONSE']._serialized_end=935
+  _globals['_LOCATIONCOMMANDSERVICE']._serialized_start=938
+  _globals['_LOCATIONCOMMANDSERVICE']._serialized_end=1071
 # @@protoc_insertion_point(module_scope)

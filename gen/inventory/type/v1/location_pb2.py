@@ -27,7 +27,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n inventory/type/v1/location.proto\x12\x11inventory.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\"\x99\x03\n\x08Location\x12\x13\n\x0blocation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKind\x12+\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12(\n\x0b\x63oordinates\x18\x05 \x01(\x0b\x32\x13.google.type.LatLng\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x1b\n\x13ships_online_orders\x18\x08 \x01(\x08\x12/\n\x05state\x18\t \x01(\x0e\x32 .inventory.type.v1.LocationState\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8f\x01\n\x07\x41\x64\x64ress\x12)\n\x0bregion_code\x18\x01 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x12\x1c\n\x0bpostal_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12\x19\n\x08locality\x18\x03 \x01(\tB\x07\xbaH\x04r\x02\x18\x64\x12 \n\x05lines\x18\x04 \x03(\tB\x11\xbaH\x0e\x92\x01\x0b\x10\x05\"\x07r\x05\x10\x01\x18\xc8\x01*\x9c\x01\n\x0cLocationKind\x12\x1d\n\x19LOCATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17LOCATION_KIND_WAREHOUSE\x10\x01\x12\x17\n\x13LOCATION_KIND_STORE\x10\x02\x12\x1c\n\x18LOCATION_KIND_DARK_STORE\x10\x03\x12\x19\n\x15LOCATION_KIND_PARTNER\x10\x04*g\n\rLocationState\x12\x1e\n\x1aLOCATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15LOCATION_STATE_ACTIVE\x10\x01\x12\x1b\n\x17LOCATION_STATE_INACTIVE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n inventory/type/v1/location.proto\x12\x11inventory.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x18google/type/latlng.proto\"\x99\x03\n\x08Location\x12\x13\n\x0blocation_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12-\n\x04kind\x18\x03 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKind\x12+\n\x07\x61\x64\x64ress\x18\x04 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12(\n\x0b\x63oordinates\x18\x05 \x01(\x0b\x32\x13.google.type.LatLng\x12\x11\n\ttime_zone\x18\x06 \x01(\t\x12\x10\n\x08priority\x18\x07 \x01(\x05\x12\x1b\n\x13ships_online_orders\x18\x08 \x01(\x08\x12/\n\x05state\x18\t \x01(\x0e\x32 .inventory.type.v1.LocationState\x12\x0f\n\x07version\x18\n \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xb9\x01\n\x07\x41\x64\x64ress\x12)\n\x0bregion_code\x18\x01 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x12*\n\x0bpostal_code\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x18\x10\x32\x0c^[^\\p{Cc}]*$\x12\'\n\x08locality\x18\x03 \x01(\tB\x15\xbaH\x12r\x10\x18\x64\x32\x0c^[^\\p{Cc}]*$\x12.\n\x05lines\x18\x04 \x03(\tB\x1f\xbaH\x1c\x92\x01\x19\x10\x05\"\x15r\x13\x10\x01\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$*\x9c\x01\n\x0cLocationKind\x12\x1d\n\x19LOCATION_KIND_UNSPECIFIED\x10\x00\x12\x1b\n\x17LOCATION_KIND_WAREHOUSE\x10\x01\x12\x17\n\x13LOCATION_KIND_STORE\x10\x02\x12\x1c\n\x18LOCATION_KIND_DARK_STORE\x10\x03\x12\x19\n\x15LOCATION_KIND_PARTNER\x10\x04*g\n\rLocationState\x12\x1e\n\x1aLOCATION_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15LOCATION_STATE_ACTIVE\x10\x01\x12\x1b\n\x17LOCATION_STATE_INACTIVE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -37,17 +37,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ADDRESS'].fields_by_name['region_code']._loaded_options = None
   _globals['_ADDRESS'].fields_by_name['region_code']._serialized_options = b'\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
   _globals['_ADDRESS'].fields_by_name['postal_code']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\272H\004r\002\030\020'
+  _globals['_ADDRESS'].fields_by_name['postal_code']._serialized_options = b'\272H\022r\020\030\0202\014^[^\\p{Cc}]*$'
   _globals['_ADDRESS'].fields_by_name['locality']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['locality']._serialized_options = b'\272H\004r\002\030d'
+  _globals['_ADDRESS'].fields_by_name['locality']._serialized_options = b'\272H\022r\020\030d2\014^[^\\p{Cc}]*$'
   _globals['_ADDRESS'].fields_by_name['lines']._loaded_options = None
-  _globals['_ADDRESS'].fields_by_name['lines']._serialized_options = b'\272H\016\222\001\013\020\005\"\007r\005\020\001\030\310\001'
-  _globals['_LOCATIONKIND']._serialized_start=702
-  _globals['_LOCATIONKIND']._serialized_end=858
-  _globals['_LOCATIONSTATE']._serialized_start=860
-  _globals['_LOCATIONSTATE']._serialized_end=963
+  _globals['_ADDRESS'].fields_by_name['lines']._serialized_options = b'\272H\034\222\001\031\020\005\"\025r\023\020\001\030\310\0012\014^[^\\p{Cc}]*$'
+  _globals['_LOCATIONKIND']._serialized_start=744
+  _globals['_LOCATIONKIND']._serialized_end=900
+  _globals['_LOCATIONSTATE']._serialized_start=902
+  _globals['_LOCATIONSTATE']._serialized_end=1005
   _globals['_LOCATION']._serialized_start=144
   _globals['_LOCATION']._serialized_end=553
   _globals['_ADDRESS']._serialized_start=556
-  _globals['_ADDRESS']._serialized_end=699
+  _globals['_ADDRESS']._serialized_end=741
 # @@protoc_insertion_point(module_scope)
