@@ -1,0 +1,47 @@
+"""The journal record of a transaction: everything that happened in it, for every reader downstream."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import chain
+
+from inventory.journal.v1.transaction_pb2 import Transaction as TransactionMessage
+
+from command_svc.domain.transaction import Transaction
+from command_svc.messages import item_message, level_message, location_message, movement_message, timestamp
+
+MAX_PART_BYTES = 480 * 1024
+"""A part stays below the broker's record limit of 512 kB, with room for its envelope."""
+
+
+def encode(transaction: Transaction) -> list[bytes]:
+    """Return the transaction as serialised journal messages, each below `MAX_PART_BYTES`.
+
+    A level follows the movements that led to it, in the same part or a later one.
+    """
+    parts = list(_parts(transaction))
+    for number, part in enumerate(parts, start=1):
+        part.part, part.part_count = number, len(parts)
+    return [part.SerializeToString() for part in parts]
+
+
+def _parts(transaction: Transaction) -> Iterator[TransactionMessage]:
+    contents = chain(
+        (("items", item_message(item)) for item in transaction.items),
+        (("locations", location_message(location)) for location in transaction.locations),
+        (("movements", movement_message(entry, transaction.id)) for entry in transaction.movements),
+        (("levels", level_message(after)) for _, after in transaction.changed_levels()),
+    )
+    part, size = _empty(transaction), 0
+    for name, message in contents:
+        added = message.ByteSize() + 8  # its tag and length
+        if size and size + added > MAX_PART_BYTES:
+            yield part
+            part, size = _empty(transaction), 0
+        getattr(part, name).append(message)
+        size += added
+    yield part
+
+
+def _empty(transaction: Transaction) -> TransactionMessage:
+    return TransactionMessage(transaction_id=str(transaction.id), record_time=timestamp(transaction.now))

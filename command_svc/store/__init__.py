@@ -1,0 +1,1 @@
+"""All of the command side's SQL: one transaction that locks, reads, lets the domain decide, and writes."""

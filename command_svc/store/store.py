@@ -1,0 +1,112 @@
+"""The command store: one transaction that locks, reads, lets the caller decide, and commits."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Self, TypeVar
+
+import psycopg
+from psycopg.types.numeric import Int8BinaryDumper
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from command_svc.domain.batch import Scope
+from command_svc.domain.transaction import Transaction
+from command_svc.store import statements
+from command_svc.store.errors import translate
+from command_svc.store.reading import Connection, read
+from command_svc.store.writing import writes
+
+T = TypeVar("T")
+
+
+class CommandStore:
+    """Runs transactions on PostgreSQL as the role `inventory_command`.
+
+    `encode_journal` turns a decided transaction into the payloads of its journal record. Use as an async
+    context manager; entering it does not wait for the database.
+    """
+
+    def __init__(
+        self,
+        database_url: str,
+        encode_journal: Callable[[Transaction], Sequence[bytes]],
+        *,
+        connections: int,
+        statement_timeout: float,
+        connect_timeout: float,
+    ) -> None:
+        """Take the pool's size and, in seconds, the longest a statement and a connection may take."""
+        self._encode_journal = encode_journal
+        milliseconds = int(statement_timeout * 1000)
+        self._pool = AsyncConnectionPool[Connection](
+            database_url,
+            min_size=1,
+            max_size=connections,
+            timeout=connect_timeout,
+            open=False,
+            configure=_configure,
+            kwargs={
+                "application_name": "inventory-command",
+                "connect_timeout": max(1, int(connect_timeout)),
+                "options": f"-c timezone=UTC -c statement_timeout={milliseconds} "
+                f"-c idle_in_transaction_session_timeout={milliseconds}",
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def ping(self) -> None:
+        """Return when the database answers; raises StoreError."""
+
+        async def work(connection: Connection) -> None:
+            await connection.execute("SELECT 1")
+
+        await self._run(work)
+
+    async def create_partitions(self) -> int:
+        """Make the partitions of the time ahead; return how many were missing. Raises StoreError."""
+
+        async def work(connection: Connection) -> int:
+            cursor = await connection.execute(statements.CREATE_PARTITIONS)
+            ((made,),) = await cursor.fetchall()
+            return int(made)
+
+        return await self._run(work)
+
+    async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
+        """Lock and read `scope`, call `decide` with what was read, commit what it entered.
+
+        Returns once that is durable (or, if `decide` entered nothing, once the locks are released). Raises
+        StoreError, and whatever `decide` raises; after UnavailableError it is unknown whether the commit
+        took place.
+        """
+
+        async def work(connection: Connection) -> None:
+            async with connection.pipeline():
+                transaction = await read(connection, scope)
+                decide(transaction)
+                if transaction.is_empty:
+                    await connection.rollback()
+                    return
+                for statement, parameters in writes(transaction, self._encode_journal(transaction)):
+                    await connection.execute(statement, parameters, prepare=True)
+                await connection.commit()
+
+        await self._run(work)
+
+    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+        try:
+            async with self._pool.connection() as connection:
+                return await work(connection)
+        except (psycopg.Error, PoolTimeout) as error:
+            raise translate(error) from error
+
+
+async def _configure(connection: Connection) -> None:
+    # One width for every integer: else each mix of small and large numbers is a statement of its own.
+    connection.adapters.register_dumper(int, Int8BinaryDumper)
