@@ -1,0 +1,43 @@
+"""When a failed call is tried again, and after how long."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+
+if TYPE_CHECKING:
+    from client.errors import InventoryError
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Bounds on the attempts of one call; all attempts share the call's one deadline.
+
+    attempts: how many at most, the first included.
+    first_pause: the upper bound of the pause after the first attempt, in seconds; it doubles each time.
+    longest_pause: the upper bound of every pause, in seconds.
+    """
+
+    attempts: int = 10
+    first_pause: float = 0.05
+    longest_pause: float = 2.0
+
+    def pause(self, error: InventoryError, attempt: int, remaining: float) -> float | None:
+        """Return the seconds to wait before another attempt, or None when there must be none.
+
+        `attempt` counts the attempts made, `remaining` the seconds until the call's deadline. Only what
+        repeating can cure and cannot harm is tried again: UNAVAILABLE, and RESOURCE_EXHAUSTED when the
+        service says after how long. Never sooner than the service asks; jitter keeps callers that failed
+        together from coming back together.
+        """
+        retryable = error.code is grpc.StatusCode.UNAVAILABLE or (
+            error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
+        )
+        if not retryable or attempt >= self.attempts:
+            return None
+        ceiling = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
+        pause = (error.retry_after or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - jitter, no secret
+        return pause if pause < remaining else None
