@@ -1,0 +1,111 @@
+# Inventory. `make` alone lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+BIN := $(VENV)/bin
+SYSTEM_PYTHON ?= python3
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  \033[1m%-16s\033[0m %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+##—— Environment ————————————————————————————————————————————————————————————————————————————————————
+
+.PHONY: venv
+venv: $(INSTALLED) ## Make the virtual environment from the locked dependencies
+
+$(INSTALLED): requirements.lock pyproject.toml
+	@$(SYSTEM_PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or later is needed: set SYSTEM_PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(PYTHON) || $(SYSTEM_PYTHON) -m venv $(VENV) \
+	  || { echo "the venv module is missing: install it (Debian: apt-get install python3-venv)"; exit 1; }
+	@echo "installing the locked dependencies into $(VENV)"
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@touch $@
+
+##—— The local stack ——————————————————————————————————————————————————————————————————————————————
+
+.PHONY: up
+up: venv ## Start the whole stack, or what of it does not run, and wait until it is ready
+	@$(PYTHON) -m stack up
+
+.PHONY: infra
+infra: venv ## Start what Inventory stands on, without its own services
+	@$(PYTHON) -m stack up --only infra
+
+.PHONY: status
+status: venv ## Show what runs
+	@$(PYTHON) -m stack status
+
+.PHONY: logs
+logs: venv ## Follow the logs (NAME=command: of one process)
+	@$(PYTHON) -m stack logs $(NAME)
+
+.PHONY: restart
+restart: venv ## Restart Inventory's services, to take up changed code (NAME=command: one process)
+	@$(PYTHON) -m stack restart $(or $(NAME),command projector query)
+
+.PHONY: down
+down: venv ## Stop the stack; its data stays
+	@$(PYTHON) -m stack down
+
+.PHONY: clean
+clean: venv ## Stop the stack and remove its data
+	@$(PYTHON) -m stack clean
+
+.PHONY: demo
+demo: up ## Run the main job and prove it (ORDERS=file of order lines, DAYS=number of days)
+	@$(PYTHON) -m demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DAYS),--days $(DAYS))
+
+##—— Checks ——————————————————————————————————————————————————————————————————————————————————————
+
+.PHONY: test
+test: venv ## Run all tests; those of the stack start one of their own
+	@$(PYTHON) -m pytest
+
+.PHONY: test-unit
+test-unit: venv ## Run the tests that need no stack
+	@$(PYTHON) -m pytest -m "not stack"
+
+.PHONY: lint
+lint: venv ## Check style, types, import rules, contracts, generated code and migrations
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy .
+	$(BIN)/lint-imports
+	$(BIN)/buf lint
+	@$(MAKE) --no-print-directory check-gen
+	$(BIN)/squawk command_svc/migrations/*.sql
+
+.PHONY: fmt
+fmt: venv ## Format the code
+	@$(BIN)/ruff check --fix --quiet || true
+	@$(BIN)/ruff format
+
+##—— Generated files —————————————————————————————————————————————————————————————————————————————
+
+.PHONY: gen
+gen: venv ## Generate the code of the contracts into gen/
+	@$(PYTHON) tools/generate.py
+
+.PHONY: check-gen
+check-gen: venv ## Check that gen/ is what the contracts generate
+	@$(PYTHON) tools/generate.py --check
+
+.PHONY: breaking
+breaking: venv ## Check the contracts against those of the main branch
+	@$(BIN)/buf breaking --against '.git#branch=main'
+
+.PHONY: lock
+lock: venv ## Resolve the dependencies anew into requirements.lock
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --all-extras --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: lock-downloads
+lock-downloads: venv ## Fetch the JVM jars anew and pin their checksums
+	@$(PYTHON) -m stack lock-downloads

@@ -1,0 +1,1 @@
+"""Change data capture: what carries every commit from PostgreSQL to its readers."""

@@ -1,0 +1,25 @@
+"""`python -m cdc`: the processes and tools of change data capture, one subcommand each."""
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+
+
+@app.command()
+def topics() -> None:
+    """Create the topics that are not there yet and bring their settings up to date."""
+    from cdc.topics import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
+@app.command()
+def connector() -> None:
+    """Keep the Debezium connector registered as its file says, and running."""
+    from cdc.connect import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,112 @@
+"""Every topic of Inventory in one table, and how they come to be.
+
+Brokers do not create topics by themselves here: a topic made by accident has the wrong partitions for ever.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
+from confluent_kafka.cimpl import NewTopic
+
+from cdc.config import TopicsSettings, load
+
+JOURNAL = "inventory.journal"
+ITEMS = "inventory.catalog.items"
+LOCATIONS = "inventory.catalog.locations"
+HEARTBEAT = "inventory.heartbeat.inventory_raw"
+
+DAY_MS = 24 * 60 * 60 * 1000
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Topic:
+    """A topic: its partitions, for good, and its settings, which may change."""
+
+    name: str
+    partitions: int
+    settings: dict[str, str]
+
+
+COMPACTED = {"cleanup.policy": "compact"}
+
+TOPICS = (
+    # One partition: its order is the order of the commits. Records stay under 512 kB (a larger transaction
+    # writes several), so 1 MiB leaves room for headers and batching.
+    Topic(
+        JOURNAL,
+        1,
+        {"cleanup.policy": "delete", "retention.ms": str(7 * DAY_MS), "max.message.bytes": str(1024 * 1024)},
+    ),
+    # The current catalogue, for whoever wants it whole: the last state of each key, for ever.
+    Topic(ITEMS, 1, COMPACTED),
+    Topic(LOCATIONS, 1, COMPACTED),
+    # Debezium's own sign of life; nobody reads it.
+    Topic(HEARTBEAT, 1, {"cleanup.policy": "delete", "retention.ms": str(DAY_MS)}),
+    # Where Kafka Connect keeps configurations, positions and states. The first must have one partition.
+    Topic("inventory.connect.configs", 1, COMPACTED),
+    Topic("inventory.connect.offsets", 1, COMPACTED),
+    Topic("inventory.connect.status", 1, COMPACTED),
+)
+
+log = structlog.get_logger()
+
+
+def main() -> None:
+    """Create what is missing; settings that differ from the table are set; partitions are never changed."""
+    settings = load(TopicsSettings)
+    client = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
+    _create(client, settings.replication_factor)
+    _configure(client)
+
+
+def _create(client: AdminClient, replication_factor: int) -> None:
+    existing = client.list_topics(timeout=TIMEOUT_SECONDS).topics
+    missing = [topic for topic in TOPICS if topic.name not in existing]
+    for topic in TOPICS:
+        found = existing.get(topic.name)
+        if found and len(found.partitions) != topic.partitions:
+            log.warning(
+                "partitions differ", topic=topic.name, found=len(found.partitions), wanted=topic.partitions
+            )
+    if not missing:
+        return
+    wanted = [
+        NewTopic(
+            topic.name,
+            num_partitions=topic.partitions,
+            replication_factor=replication_factor,
+            config=topic.settings,
+        )
+        for topic in missing
+    ]
+    for name, created in client.create_topics(wanted, operation_timeout=TIMEOUT_SECONDS).items():
+        try:
+            created.result()
+        except KafkaException as error:
+            # Somebody else created it in between: as good.
+            reason = error.args[0]
+            if not isinstance(reason, KafkaError) or reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+        log.info("topic created", topic=name)
+
+
+def _configure(client: AdminClient) -> None:
+    resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in TOPICS}
+    found = {
+        resource.name: described.result()
+        for resource, described in client.describe_configs(list(resources.values())).items()
+    }
+    changed = []
+    for topic in TOPICS:
+        for key, value in topic.settings.items():
+            if found[topic.name][key].value != value:
+                entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
+                resources[topic.name].add_incremental_config(entry)
+                changed.append(resources[topic.name])
+                log.info("topic setting changed", topic=topic.name, setting=key, value=value)
+    if changed:
+        for altered in client.incremental_alter_configs(list(dict.fromkeys(changed))).values():
+            altered.result()

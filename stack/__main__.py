@@ -1,0 +1,188 @@
+"""`python -m stack`: bring the local stack up, look at it, take it down."""
+
+import os
+import shutil
+import sys
+import time
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from stack import boot, downloads, orphans, programs
+from stack.addresses import Addresses
+from stack.errors import StackError
+from stack.home import Home, from_variables
+from stack.programs import Part, Program
+from stack.supervisor import Supervisor
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+console = Console(highlight=False, soft_wrap=True)
+
+
+@app.command()
+def up(
+    *,
+    only: Annotated[str, typer.Option(help="`infra`: leave out Inventory's own services.")] = "",
+) -> None:
+    """Start what does not run yet, bring schema, topics and connector up to date, wait until all is ready."""
+    home = from_variables()
+    home.make()
+    begun = time.monotonic()
+    downloads.ensure(say)
+    wanted = programs.infrastructure(home) if only == "infra" else programs.parts(home)
+    boot.up(home, programs.parts(home), wanted, report)
+    say(f"all ready after {time.monotonic() - begun:.1f} s")
+    console.print(_addresses(home))
+
+
+@app.command()
+def status() -> None:
+    """Show what runs; exit code 1 unless everything does."""
+    home = from_variables()
+    supervisor = Supervisor(home) if home.folder.exists() else None
+    if supervisor is None or not supervisor.is_running():
+        left = len(orphans.find(home))
+        say(
+            f"stack {home.name} does not run"
+            + (f", but {left} of its processes do: `make down`" if left else "")
+        )
+        raise typer.Exit(1)
+    states = supervisor.states()
+    table = Table("process", "state", "pid", "uptime", "address", title=f"stack {home.name}")
+    for program in _programs(home):
+        one = states[program.name]
+        address = home.ports.address(program.listeners[0]) if program.listeners else ""
+        minutes, seconds = divmod(one.uptime, 60)
+        pid = str(one.pid) if one.pid else ""
+        table.add_row(one.name, one.state, pid, f"{minutes}:{seconds:02}" if one.uptime else "", address)
+    console.print(table)
+    if any(one.state != "RUNNING" for one in states.values()):
+        raise typer.Exit(1)
+
+
+@app.command()
+def down() -> None:
+    """Stop every process of the stack; its data stays."""
+    home = from_variables()
+    if home.folder.exists():
+        stop(home)
+    say(f"stack {home.name} is down")
+
+
+@app.command()
+def clean(
+    *,
+    everything: Annotated[bool, typer.Option("--all", help="The downloaded jars as well.")] = False,
+) -> None:
+    """Stop the stack and remove its data."""
+    home = from_variables()
+    if home.folder.exists():
+        stop(home)
+        shutil.rmtree(home.folder)
+    if everything:
+        downloads.remove()
+    say(f"stack {home.name} is gone")
+
+
+@app.command()
+def restart(names: list[str]) -> None:
+    """Restart programs, to take up changed code, and wait until they are ready."""
+    home = from_variables()
+    supervisor = Supervisor(home)
+    known = {program.name: program for program in _programs(home)}
+    for name in names:
+        if name not in known:
+            raise StackError(f"there is no program {name}: choose from {', '.join(known)}")
+        supervisor.stop_program(name)
+        begun = time.monotonic()
+        boot.up(home, programs.parts(home), [known[name]], report)
+        say(f"{name} was restarted in {time.monotonic() - begun:.1f} s")
+
+
+@app.command()
+def logs(name: Annotated[str, typer.Argument(help="A program; all of them if left out.")] = "") -> None:
+    """Follow the logs."""
+    home = from_variables()
+    files = [home.log(name)] if name else sorted(home.logs.glob("*.log"))
+    missing = [file for file in files if not file.exists()]
+    if missing or not files:
+        raise StackError(f"there is no log {missing[0] if missing else home.logs}")
+    os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, files)])  # noqa: S606, S607
+
+
+@app.command()
+def lock_downloads() -> None:
+    """Fetch the JVM jars anew and pin what came by its checksums."""
+    number = downloads.lock(say)
+    say(f"{number} files are pinned")
+
+
+def stop(home: Home) -> None:
+    """Stop a stack's programs, the last started first, then its supervisor, then whatever is left."""
+    supervisor = Supervisor(home)
+    if supervisor.is_running():
+        running = [name for name, one in supervisor.states().items() if one.pid]
+        supervisor.shut_down()
+        while supervisor.is_running():
+            time.sleep(0.1)
+        say(f"{len(running)} processes were stopped")
+    # The supervisor ends its port a moment before itself.
+    deadline = time.monotonic() + 2
+    while orphans.find(home) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    left = orphans.end(home)
+    if left:
+        say(f"{left} processes that no supervisor held were ended")
+    for file in home.run.glob("*.pid"):
+        file.unlink()
+
+
+def say(text: str) -> None:
+    """Print a line of progress."""
+    console.print(escape(text))
+    sys.stdout.flush()
+
+
+def report(part: Part, seconds: float) -> None:
+    """Print that a part is ready."""
+    console.print(f"[green]ready[/green] {part.name:<10} {seconds:5.1f} s")
+    sys.stdout.flush()
+
+
+def _programs(home: Home) -> list[Program]:
+    return [part for part in programs.parts(home) if isinstance(part, Program)]
+
+
+def _addresses(home: Home) -> Table:
+    at = Addresses(home)
+    table = Table("what", "address", title=f"stack {home.name}")
+    rows = {
+        "gRPC, both services": at.envoy,
+        "Envoy's admin page": f"http://{home.ports.address('envoy_admin')}",
+        "PostgreSQL": home.ports.address("postgres"),
+        "Valkey": at.redis_url,
+        "Kafka broker": at.bootstrap_servers,
+        "Kafka Connect": at.connect_url,
+        "schema registry": at.registry_url,
+        "passwords": str(home.folder / "secrets.env"),
+        "logs": str(home.logs),
+    }
+    for what, address in rows.items():
+        table.add_row(what, address)
+    return table
+
+
+def main() -> None:
+    """Run the command line; what a person can act on is shown without a traceback."""
+    try:
+        app()
+    except (StackError, ValueError) as error:
+        console.print(f"[red]failed[/red] {escape(str(error))}")
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

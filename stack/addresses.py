@@ -1,0 +1,69 @@
+"""The addresses of a stack as its processes, its tests and its tools need them."""
+
+from dataclasses import dataclass
+
+from stack import credentials
+from stack.home import Home
+from stack.ports import HOST
+
+DATABASE = "inventory"
+REGISTRY_DATABASE = "registry"
+ROLES = ("owner", "command", "query", "cdc", "registry")
+
+
+@dataclass(frozen=True)
+class Addresses:
+    """Every address of one stack. Those with a password are left out of its repr."""
+
+    home: Home
+
+    @property
+    def envoy(self) -> str:
+        """`host:port` clients use, for both services."""
+        return self.home.ports.address("envoy")
+
+    @property
+    def command(self) -> str:
+        """`host:port` of the command service itself, behind Envoy."""
+        return self.home.ports.address("command")
+
+    @property
+    def query(self) -> str:
+        """`host:port` of the query service itself, behind Envoy."""
+        return self.home.ports.address("query")
+
+    @property
+    def projector(self) -> str:
+        """`host:port` of the projector's health service."""
+        return self.home.ports.address("projector")
+
+    @property
+    def redis_url(self) -> str:
+        """URL of Valkey."""
+        return f"redis://{self.home.ports.address('valkey')}/0"
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """`host:port` of the broker."""
+        return self.home.ports.address("broker")
+
+    @property
+    def connect_url(self) -> str:
+        """URL of Kafka Connect's REST interface."""
+        return f"http://{self.home.ports.address('connect')}"
+
+    @property
+    def registry_url(self) -> str:
+        """URL of the schema registry; its Confluent interface is below `/apis/ccompat/v7`."""
+        return f"http://{self.home.ports.address('registry')}"
+
+    def postgres_url(self, role: str) -> str:
+        """Return the database URL, password included, of one of ROLES or of `postgres`, the superuser."""
+        passwords = credentials.load(self.home)
+        user = "postgres" if role == "postgres" else f"inventory_{role}"
+        database = {"postgres": "postgres", "registry": REGISTRY_DATABASE}.get(role, DATABASE)
+        password = passwords[f"{user.upper()}_PASSWORD"]
+        # The bundled PostgreSQL is built without TLS; some drivers insist on it unless told.
+        return (
+            f"postgresql://{user}:{password}@{HOST}:{self.home.ports['postgres']}/{database}?sslmode=disable"
+        )

@@ -1,0 +1,57 @@
+"""Where every listener of a stack is: one base port and fixed offsets, all on the loopback interface."""
+
+import os
+from dataclasses import dataclass
+
+HOST = "127.0.0.1"
+DEFAULT_BASE_PORT = 7400
+BASE_PORT_VARIABLE = "INVENTORY_STACK_BASE_PORT"
+
+# A stack takes the ports from its base up to, not including, base + SPAN.
+SPAN = 40
+ALLOWED = range(1024, 65536 - SPAN)
+
+OFFSETS = {
+    # The one address of clients, so it is the one that is easy to remember.
+    "envoy": 0,
+    "envoy_admin": 1,
+    "command": 2,
+    "query": 3,
+    "projector": 4,
+    "postgres": 5,
+    "valkey": 6,
+    "broker": 7,
+    "broker_controller": 8,
+    "broker_admin": 9,
+    "registry": 10,
+    "registry_management": 11,
+    "connect": 12,
+    "supervisor": 13,
+    # 20-39: kept free for the services to come and for metrics.
+}
+
+
+@dataclass(frozen=True)
+class Ports:
+    """The ports of one stack."""
+
+    base: int
+
+    def __getitem__(self, listener: str) -> int:
+        """Return the port of a listener named in OFFSETS; an unknown name is a KeyError."""
+        return self.base + OFFSETS[listener]
+
+    def address(self, listener: str) -> str:
+        """Return `host:port` of a listener named in OFFSETS."""
+        return f"{HOST}:{self[listener]}"
+
+
+def from_environment() -> Ports:
+    """Return the ports chosen by INVENTORY_STACK_BASE_PORT, or the default ones.
+
+    Raises ValueError, naming the variable, when it does not hold a usable base port.
+    """
+    text = os.environ.get(BASE_PORT_VARIABLE, str(DEFAULT_BASE_PORT))
+    if not text.isdecimal() or int(text) not in ALLOWED:
+        raise ValueError(f"{BASE_PORT_VARIABLE}={text!r}: expected a port from {ALLOWED[0]} to {ALLOWED[-1]}")
+    return Ports(int(text))

@@ -1,0 +1,206 @@
+"""Everything a stack runs, as one table: what each part is, what it needs first and when it is ready.
+
+A *program* is a process the supervisor keeps; a *step* is something done once between programs.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+
+from stack import credentials, envoy_proxy, jvm, postgres_server, readiness, valkey_server
+from stack.addresses import DATABASE, REGISTRY_DATABASE, Addresses
+from stack.errors import StackError
+from stack.home import CHECKOUT, Home
+from stack.ports import HOST
+
+CONNECTOR = "inventory"
+SLOT = "inventory"
+CONNECTOR_FILE = CHECKOUT / "cdc" / "connector" / "inventory.json"
+
+
+@dataclass(frozen=True)
+class Program:
+    """A process of the stack."""
+
+    name: str
+    command: list[str]
+    ready: readiness.Check
+    needs: tuple[str, ...] = ()
+    # Names of stack.ports.OFFSETS: the first is its address, all must be free before it starts.
+    listeners: tuple[str, ...] = ()
+    environment: dict[str, str] = field(default_factory=dict)
+    # Writes configuration and makes folders; run before each start.
+    prepare: Callable[[], None] | None = None
+    patience: float = 60
+    stop_signal: str = "TERM"
+    stop_wait: int = 20
+    # Standard output is kept apart from standard error, in `<name>-access.log`.
+    access_log: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """Work that is done once on every `up`, and may be done again."""
+
+    name: str
+    run: Callable[[], None]
+    needs: tuple[str, ...] = ()
+
+
+Part = Program | Step
+
+
+def parts(home: Home) -> list[Part]:
+    """Return all parts of the stack, each after those it needs."""
+    return [*infrastructure(home), *services(home)]
+
+
+def infrastructure(home: Home) -> list[Part]:
+    """Return what Inventory stands on: stores, broker, change data capture."""
+    at = Addresses(home)
+    passwords = credentials.load(home)
+    registry_password = passwords["INVENTORY_REGISTRY_PASSWORD"]
+    superuser = at.postgres_url("postgres")
+    return [
+        Program(
+            "postgres",
+            postgres_server.command(home),
+            readiness.postgres(superuser),
+            listeners=("postgres",),
+            prepare=partial(postgres_server.prepare, home),
+            # INT is the fast shutdown: it does not wait for clients to leave.
+            stop_signal="INT",
+            stop_wait=30,
+        ),
+        Program(
+            "valkey",
+            valkey_server.command(home),
+            readiness.valkey(at.redis_url),
+            listeners=("valkey",),
+            prepare=partial(valkey_server.prepare, home),
+        ),
+        Program(
+            "broker",
+            jvm.broker_command(home),
+            readiness.broker(at.bootstrap_servers),
+            listeners=("broker", "broker_controller"),
+            prepare=partial(jvm.prepare_broker, home),
+            stop_wait=30,
+        ),
+        Step("database", partial(postgres_server.set_up, home), needs=("postgres",)),
+        Step("topics", partial(_topics, at), needs=("broker",)),
+        Program(
+            "registry",
+            jvm.registry_command(),
+            readiness.http(f"{at.registry_url}/apis/ccompat/v7/subjects"),
+            needs=("database",),
+            listeners=("registry", "registry_management"),
+            environment=jvm.registry_environment(home, registry_password, REGISTRY_DATABASE),
+        ),
+        Program(
+            "connect",
+            jvm.connect_command(home),
+            readiness.http(f"{at.connect_url}/connectors"),
+            needs=("topics",),
+            listeners=("connect",),
+            prepare=partial(jvm.prepare_connect, home),
+            # What the connector's file refers to as ${env:...}.
+            environment={
+                "INVENTORY_CDC_DATABASE_HOST": HOST,
+                "INVENTORY_CDC_DATABASE_PORT": str(home.ports["postgres"]),
+                "INVENTORY_CDC_DATABASE_NAME": DATABASE,
+                "INVENTORY_CDC_DATABASE_USER": "inventory_cdc",
+                "INVENTORY_CDC_DATABASE_PASSWORD": passwords["INVENTORY_CDC_PASSWORD"],
+                "INVENTORY_CDC_CONVERTER_REGISTRY_URL": f"{at.registry_url}/apis/registry/v2",
+            },
+        ),
+        Program(
+            "connector",
+            _python("cdc", "connector"),
+            readiness.every(
+                readiness.connector(at.connect_url, CONNECTOR),
+                readiness.replication_slot(superuser, SLOT),
+            ),
+            needs=("connect", "database", "registry"),
+            environment={
+                "INVENTORY_CDC_CONNECT_URL": at.connect_url,
+                "INVENTORY_CDC_CONNECTOR_FILE": str(CONNECTOR_FILE),
+            },
+        ),
+    ]
+
+
+def services(home: Home) -> list[Part]:
+    """Return Inventory itself, and Envoy in front of it."""
+    at = Addresses(home)
+    workers = os.environ.get("INVENTORY_STACK_WORKERS", "1")
+    return [
+        Program(
+            "command",
+            _python("command_svc"),
+            readiness.grpc_health(at.command),
+            # After the connector: nothing may commit before somebody reads the journal.
+            needs=("connector",),
+            listeners=("command",),
+            environment={
+                "INVENTORY_COMMAND_LISTEN": at.command,
+                "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
+                "INVENTORY_COMMAND_WORKERS": workers,
+            },
+        ),
+        Program(
+            "projector",
+            _python("cdc", "projector"),
+            readiness.grpc_health(at.projector),
+            needs=("topics", "valkey"),
+            listeners=("projector",),
+            environment={
+                "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+                "INVENTORY_CDC_REDIS_URL": at.redis_url,
+                "INVENTORY_CDC_LISTEN": at.projector,
+            },
+        ),
+        Program(
+            "query",
+            _python("query_svc"),
+            readiness.grpc_health(at.query),
+            needs=("database", "valkey"),
+            listeners=("query",),
+            environment={
+                "INVENTORY_QUERY_LISTEN": at.query,
+                "INVENTORY_QUERY_REDIS_URL": at.redis_url,
+                "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
+                "INVENTORY_QUERY_WORKERS": workers,
+            },
+        ),
+        Program(
+            "envoy",
+            envoy_proxy.command(home),
+            readiness.every(
+                readiness.http(f"http://{home.ports.address('envoy_admin')}/ready", "LIVE"),
+                readiness.grpc_listener(at.envoy),
+            ),
+            needs=("command", "query", "projector"),
+            listeners=("envoy", "envoy_admin"),
+            prepare=partial(envoy_proxy.prepare, home),
+            access_log=True,
+        ),
+    ]
+
+
+def _python(module: str, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", module, *arguments]
+
+
+def _topics(at: Addresses) -> None:
+    environment = {**os.environ, "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers}
+    command = _python("cdc", "topics")
+    done = subprocess.run(  # noqa: S603
+        command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False
+    )
+    at.home.log("topics").write_text(done.stdout + done.stderr)
+    if done.returncode:
+        raise StackError(f"creating the topics failed:\n{(done.stdout + done.stderr)[-2000:]}")
