@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import chain
 
-from inventory.journal.v1.transaction_pb2 import Transaction as TransactionMessage
-
 from command_svc.domain.transaction import Transaction
 from command_svc.messages import item_message, level_message, location_message, movement_message, timestamp
+from inventory.journal.v1.transaction_pb2 import Transaction as TransactionMessage
 
 MAX_PART_BYTES = 480 * 1024
 """A part stays below the broker's record limit of 512 kB, with room for its envelope."""

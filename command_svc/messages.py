@@ -7,6 +7,9 @@ from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
+
+from command_svc.domain.catalog import Item, Location
+from command_svc.domain.levels import Level, Movement
 from inventory.type.v1.item_pb2 import Item as ItemMessage
 from inventory.type.v1.item_pb2 import ItemKind, ItemState
 from inventory.type.v1.location_pb2 import Address, LocationKind, LocationState
@@ -18,9 +21,6 @@ from inventory.type.v1.stock_pb2 import (
     StockMovement,
     StockQuantities,
 )
-
-from command_svc.domain.catalog import Item, Location
-from command_svc.domain.levels import Level, Movement
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 

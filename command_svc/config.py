@@ -1,0 +1,42 @@
+"""Settings of the command service, from environment variables that begin with INVENTORY_COMMAND_."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from serving.settings import ServerSettings
+
+
+class CommandSettings(ServerSettings):
+    """What the command service can be told; see also ServerSettings."""
+
+    model_config = SettingsConfigDict(env_prefix="INVENTORY_COMMAND_", frozen=True)
+
+    database_url: SecretStr = Field(
+        description="postgresql:// address of the primary, for the role inventory_command"
+    )
+    database_connections: int = Field(
+        4, ge=2, le=100, description="most connections of one process: one for its lane, others for jobs"
+    )
+    statement_timeout_seconds: float = Field(
+        5.0, gt=0, le=60, description="longest time for one statement, waiting for locks included"
+    )
+    connect_timeout_seconds: float = Field(
+        3.0, gt=0, le=60, description="longest wait for a connection to the database"
+    )
+    max_batch_commands: int = Field(
+        256,
+        ge=1,
+        le=1000,
+        description="most commands gathered into one transaction; a larger call is its own",
+    )
+    max_queued_commands: int = Field(
+        8192, ge=1, le=1_000_000, description="most commands that wait for a transaction; more are refused"
+    )
+    linger_seconds: float = Field(
+        0.0,
+        ge=0,
+        le=0.1,
+        description="wait for company before a transaction; about 0.002 pays with workers > 1",
+    )

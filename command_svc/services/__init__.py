@@ -1,0 +1,1 @@
+"""The RPCs: from messages of the contract to commands of the domain, and back."""
