@@ -1,0 +1,161 @@
+"""What happens around every call: its deadline, its errors, its log entry, the limit on how many run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+import grpc
+import structlog
+
+from inventory.type.v1 import error_reason_pb2
+from serving.errors import CallError, unavailable
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+
+    from structlog.typing import FilteringBoundLogger
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    UnaryBehaviour = Callable[[Any, Context], Awaitable[Any]]
+
+__all__ = ["CallInterceptor", "CallLimits", "remaining"]
+
+DETAILS_KEY = "grpc-status-details-bin"
+# Our own services; health and reflection answer however busy those are.
+OWN_METHODS = "/inventory."
+
+_deadline: ContextVar[float] = ContextVar("deadline")
+
+
+def remaining() -> float:
+    """Return the seconds that the call being handled has left, 0 when none; LookupError outside a call."""
+    return max(0.0, _deadline.get() - asyncio.get_running_loop().time())
+
+
+class CallLimits(NamedTuple):
+    """Bounds of every call, in seconds, and of how many run at once in this process."""
+
+    default_deadline: float
+    max_deadline: float
+    max_concurrent: int
+
+
+class CallInterceptor(grpc.aio.ServerInterceptor):
+    """Answers errors with their full status and keeps calls within their limits.
+
+    - A CallError becomes its status. An exception named in `dependencies` becomes
+      DEPENDENCY_UNAVAILABLE of the part named there. Any other exception is logged under a new error id,
+      and the caller learns that id alone.
+    - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
+      passed the handler is cancelled and DEADLINE_EXCEEDED answered.
+    - Beyond `max_concurrent` calls in progress, one more is refused with QUEUE_FULL.
+
+    Applies to unary calls of our own services; other calls pass untouched.
+    """
+
+    def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str]) -> None:
+        self._limits = limits
+        self._dependencies = dict(dependencies)
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        self._running = 0
+        self._log: FilteringBoundLogger = structlog.get_logger().bind()
+        self._logs_calls = self._log.is_enabled_for(logging.DEBUG)
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the method's handler with the rules of this class around it."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        # The same handler comes back for every call of a method: wrap it once.
+        known = self._wrapped.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+        if handler is None or handler.unary_unary is None or not method.startswith(OWN_METHODS):
+            return handler
+        wrapped = grpc.unary_unary_rpc_method_handler(
+            self._around(method, cast("UnaryBehaviour", handler.unary_unary)),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
+        self._wrapped[method] = (handler, wrapped)
+        return wrapped
+
+    def _around(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
+        default, cap, max_concurrent = self._limits
+        time = asyncio.get_running_loop().time
+
+        async def call(request: object, context: Context) -> object:
+            started = time()
+            # None when the caller set no deadline, whatever the annotation says.
+            asked = cast("float | None", context.time_remaining())
+            seconds = default if asked is None else min(asked, cap)
+            _deadline.set(started + seconds)  # each call runs in its own task, so in its own context
+            if self._running >= max_concurrent:
+                await self._answer(method, started, context, _queue_full())
+            self._running += 1
+            timeout = asyncio.timeout_at(started + seconds)
+            try:
+                async with timeout:
+                    response = await behaviour(request, context)
+            except asyncio.CancelledError:
+                self._log.info("call cancelled", method=method, seconds=round(time() - started, 6))
+                raise
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - this is where every error gets its answer
+                refusal = _deadline_exceeded(seconds) if timeout.expired() else self._refusal(error, method)
+                await self._answer(method, started, context, refusal)
+            finally:
+                self._running -= 1
+            if self._logs_calls:
+                self._log.debug("call", method=method, code="OK", seconds=round(time() - started, 6))
+            return response
+
+        return call
+
+    def _refusal(self, error: Exception, method: str) -> CallError:
+        if isinstance(error, CallError):
+            return error
+        for kind, dependency in self._dependencies.items():
+            if isinstance(error, kind):
+                self._log.error("dependency failed", dependency=dependency, method=method, cause=repr(error))
+                return unavailable(dependency)
+        error_id = str(uuid.uuid4())
+        self._log.error("call failed", method=method, error_id=error_id, exc_info=error)
+        return CallError(
+            error_reason_pb2.ERROR_REASON_INTERNAL,
+            f"internal error {error_id}",
+            metadata={"error_id": error_id},
+        )
+
+    async def _answer(self, method: str, started: float, context: Context, error: CallError) -> None:
+        """Abort the call with the error's status: raises AbortError."""
+        seconds = asyncio.get_running_loop().time() - started
+        self._log.info(
+            "call refused",
+            method=method,
+            code=error.code.name,
+            reason=error.reason_name,
+            seconds=round(seconds, 6),
+        )
+        status = error.to_status()
+        trailers = ((DETAILS_KEY, status.SerializeToString()),)
+        await context.abort(error.code, status.message, trailing_metadata=trailers)
+
+
+def _queue_full() -> CallError:
+    return CallError(
+        error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many calls are in progress", retry_after=1.0
+    )
+
+
+def _deadline_exceeded(seconds: float) -> CallError:
+    return CallError(error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED, f"not answered within {seconds:.3f} s")

@@ -1,0 +1,139 @@
+"""The gRPC server of a service: from its settings to a graceful end."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import grpc
+import structlog
+import uvloop
+from grpc_health.v1 import health_pb2_grpc
+
+from serving.health import HealthMonitor
+from serving.interceptor import CallInterceptor, CallLimits
+from serving.reflection import add_reflection_to_server
+from serving.settings import split_address
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from contextlib import AbstractAsyncContextManager
+
+    from serving.health import Dependency
+    from serving.settings import ServerSettings
+
+__all__ = ["GrpcServer", "ListenError", "Service", "run"]
+
+MESSAGE_BYTES = 4 * 1024 * 1024
+STREAMS_PER_CONNECTION = 1000
+
+_log = structlog.get_logger()
+
+
+class ListenError(Exception):
+    """The address cannot be listened on."""
+
+
+@dataclass(frozen=True)
+class Service:
+    """A gRPC service: its full name, and what adds it to a server."""
+
+    full_name: str
+    add_to_server: Callable[[grpc.aio.Server], None]
+
+
+class GrpcServer:
+    """A gRPC server with the given services, health and reflection.
+
+    `dependencies` decide its health (see HealthMonitor). An exception that a handler lets out is
+    answered as its kind says in `unavailable`, which names the part that failed, and otherwise as a
+    fault of ours (see CallInterceptor). To be made inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        settings: ServerSettings,
+        services: Sequence[Service],
+        *,
+        dependencies: Sequence[Dependency],
+        unavailable: Mapping[type[Exception], str],
+    ) -> None:
+        self._settings = settings
+        limits = CallLimits(
+            settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
+        )
+        self._server = grpc.aio.server(
+            interceptors=[CallInterceptor(limits, unavailable)], options=_options(settings)
+        )
+        self._health = HealthMonitor([service.full_name for service in services], dependencies)
+        for service in services:
+            service.add_to_server(self._server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
+        add_reflection_to_server(self._server)
+
+    async def start(self) -> int:
+        """Listen and serve; return the port. NOT_SERVING until the dependencies answer.
+
+        Raises ListenError when the address is taken or not ours.
+        """
+        address = self._settings.listen
+        try:
+            # TLS will come in here.
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
+        await self._health.start()
+        await self._server.start()
+        _log.info("listening", host=split_address(address)[0], port=port)
+        return port
+
+    async def shut_down(self) -> None:
+        """Report NOT_SERVING, let clients notice, take no new call, let running ones finish."""
+        await self._health.shut_down()
+        _log.info("draining", seconds=self._settings.drain_seconds)
+        await asyncio.sleep(self._settings.drain_seconds)
+        await self._server.stop(self._settings.grace_seconds)
+        _log.info("stopped")
+
+
+def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+    return [
+        # A single process keeps its port to itself, so that a second one cannot take half its calls.
+        ("grpc.so_reuseport", int(settings.workers > 1)),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES),
+        ("grpc.max_send_message_length", MESSAGE_BYTES),
+        ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        # gRPC adds a jitter of 10 % to the age, so that clients do not all come back at once.
+        ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
+        ("grpc.max_connection_age_grace_ms", int(settings.max_deadline_seconds * 1000)),
+        # Find dead clients; let live ones ping as often as proxies do, also between calls.
+        ("grpc.keepalive_time_ms", 30_000),
+        ("grpc.keepalive_timeout_ms", 10_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", 500),
+    ]
+
+
+def run(assemble: Callable[[], AbstractAsyncContextManager[GrpcServer]]) -> None:
+    """Serve what `assemble` yields until SIGTERM or SIGINT, then shut down gracefully.
+
+    `assemble` is entered inside the event loop: what it opens it closes after the server has stopped.
+    Exits with code 1 and one clear entry in the log when the address cannot be listened on.
+    """
+    try:
+        uvloop.run(_serve(assemble))
+    except ListenError as error:
+        _log.critical(str(error))
+        raise SystemExit(1) from None
+
+
+async def _serve(assemble: Callable[[], AbstractAsyncContextManager[GrpcServer]]) -> None:
+    stop = asyncio.Event()
+    for signum in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(signum, stop.set)
+    async with assemble() as server:
+        await server.start()
+        await stop.wait()
+        await server.shut_down()
