@@ -140,7 +140,6 @@ class Batcher:
                 await self._settle(batch[:half])
                 await self._settle(batch[half:])
                 return
-            log.error("the database refused a submission", exc_info=error)  # noqa: TRY400 - given explicitly
             answers = [error]
         except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
             answers = [error] * len(batch)

@@ -13,7 +13,7 @@ from command_svc.batcher import Batcher, Limits
 from command_svc.config import CommandSettings
 from command_svc.services.catalog import ItemCommands, LocationCommands
 from command_svc.services.stock import StockCommands
-from command_svc.store.errors import StoreError
+from command_svc.store.errors import StoreError, UnavailableError
 from command_svc.store.store import CommandStore
 from inventory.command.v1 import (
     item_command_service_pb2_grpc,
@@ -54,7 +54,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
                 settings,
                 _services(batcher),
                 dependencies=[Dependency("database", store.ping)],
-                unavailable={StoreError: "database"},
+                unavailable={UnavailableError: "database"},
             )
         finally:
             partitions.cancel()
