@@ -1,0 +1,96 @@
+"""Reading the read model."""
+
+from collections.abc import Sequence
+from typing import Self, cast
+
+from redis.asyncio import Redis
+
+from inventory.type.v1.item_pb2 import Item
+from inventory.type.v1.location_pb2 import Location
+from inventory.type.v1.stock_pb2 import StockLevel
+from query_svc.read_model.connection import open_redis
+from query_svc.read_model.errors import translated
+from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.values import unpack, unpack_level
+
+MAX_NAMES = 500
+
+
+class ReadModel:
+    """The view of the stock as the projector keeps it: behind the commits by milliseconds.
+
+    Every read is one round trip and raises ReadModelUnavailableError when Redis does not answer in
+    time. The client must answer in bytes (decode_responses off); it is owned: close it, or use the
+    read model as a context manager.
+    """
+
+    def __init__(self, redis: Redis, generation: str = "g1") -> None:
+        self._redis = redis
+        self._keys = Keys(generation)
+
+    async def level(self, sku: str, location_id: str) -> StockLevel | None:
+        """Return the level of an item at a location, None when it has never been stocked there."""
+        with translated():
+            value = cast("bytes | None", await self._redis.hget(self._keys.levels(sku), location_id))
+        return None if value is None else unpack_level(sku, location_id, value)
+
+    async def levels(self, names: Sequence[tuple[str, str]]) -> list[StockLevel | None]:
+        """Return the levels of up to 500 (sku, location_id), in that order, None where there is none."""
+        if len(names) > MAX_NAMES:
+            raise ValueError(f"at most {MAX_NAMES} levels at once, not {len(names)}")
+        pipeline = self._redis.pipeline(transaction=False)
+        for sku, location_id in names:
+            pipeline.hget(self._keys.levels(sku), location_id)
+        with translated():
+            values = await pipeline.execute()
+        return [
+            None if value is None else unpack_level(sku, location_id, value)
+            for (sku, location_id), value in zip(names, values, strict=True)
+        ]
+
+    async def levels_of_item(self, sku: str) -> list[StockLevel]:
+        """Return the levels of an item over all its locations, by location_id."""
+        with translated():
+            values = cast("dict[bytes, bytes]", await self._redis.hgetall(self._keys.levels(sku)))
+        return [unpack_level(sku, name.decode(), value) for name, value in sorted(values.items())]
+
+    async def item(self, sku: str) -> Item | None:
+        """Return an item, None when there is none."""
+        with translated():
+            value = cast("bytes | None", await self._redis.hget(self._keys.items(bucket_of(sku)), sku))
+        return None if value is None else unpack(Item, value)
+
+    async def locations(self) -> list[Location]:
+        """Return every location, by location_id."""
+        pipeline = self._redis.pipeline(transaction=False)
+        for bucket in range(BUCKETS):
+            pipeline.hvals(self._keys.locations(bucket))
+        with translated():
+            buckets = await pipeline.execute()
+        found = [unpack(Location, value) for values in buckets for value in values]
+        return sorted(found, key=lambda location: location.location_id)
+
+    async def ping(self) -> None:
+        """Return when Redis answers."""
+        with translated():
+            await self._redis.ping()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+def connect(
+    url: str, *, generation: str = "g1", timeout: float = 1.0, max_connections: int = 32
+) -> ReadModel:
+    """Return the read model in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+
+    Connecting, each answer and the wait for a free connection take at most `timeout` seconds each.
+    """
+    return ReadModel(open_redis(url, timeout=timeout, max_connections=max_connections), generation)
