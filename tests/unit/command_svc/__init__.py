@@ -1,0 +1,1 @@
+"""The command side, without a database."""
