@@ -4,6 +4,7 @@ Kafka Connect never restarts a failed task by itself, and a failed task lets Pos
 """
 
 import json
+import logging
 import signal
 import time
 from pathlib import Path
@@ -13,7 +14,8 @@ from typing import Any, cast
 import httpx
 import structlog
 
-from cdc.config import ConnectorSettings, load
+from cdc.config import ConnectorSettings
+from serving import logs, settings
 
 FIRST_BACKOFF_SECONDS = 1.0
 REQUEST_TIMEOUT_SECONDS = 15.0
@@ -26,10 +28,10 @@ Config = dict[str, str]
 class Keeper:
     """Compares what runs with what should, one look at a time."""
 
-    def __init__(self, settings: ConnectorSettings, client: httpx.Client) -> None:
-        self._settings = settings
+    def __init__(self, config: ConnectorSettings, client: httpx.Client) -> None:
+        self._settings = config
         self._client = client
-        self._path = f"/connectors/{settings.connector_name}"
+        self._path = f"/connectors/{config.connector_name}"
         self._seen: str | None = None
         self._backoff = FIRST_BACKOFF_SECONDS
         self._restart_at = 0.0
@@ -68,7 +70,7 @@ class Keeper:
         if shown != self._seen:
             self._seen = shown
             trace = failed[0].get("trace", "").splitlines()[:1] if failed else None
-            log.log(40 if failed else 20, "connector state", states=shown, trace=trace)
+            log.log(logging.ERROR if failed else logging.INFO, "connector state", states=shown, trace=trace)
         if not failed:
             if status["tasks"]:
                 self._backoff = FIRST_BACKOFF_SECONDS
@@ -91,15 +93,18 @@ def read(file: Path) -> Config:
 
 def main() -> None:
     """Keep the connector until SIGTERM or SIGINT; the connector itself runs on."""
-    settings = load(ConnectorSettings)
+    config = settings.load(ConnectorSettings)
+    logs.configure("info", "cdc.connector")
+    # It logs each request otherwise.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     stop = Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
     complaint: str | None = None
     with httpx.Client(
-        base_url=settings.connect_url, timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False
+        base_url=config.connect_url, timeout=REQUEST_TIMEOUT_SECONDS, trust_env=False
     ) as client:
-        keeper = Keeper(settings, client)
+        keeper = Keeper(config, client)
         while not stop.is_set():
             try:
                 keeper.look()
@@ -110,4 +115,4 @@ def main() -> None:
                     complaint = str(error)
                     body = error.response.text[:500] if isinstance(error, httpx.HTTPStatusError) else None
                     log.warning("connector not looked after", error=complaint, body=body)
-            stop.wait(settings.poll_seconds)
+            stop.wait(config.poll_seconds)

@@ -10,7 +10,8 @@ from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from confluent_kafka.cimpl import NewTopic
 
-from cdc.config import TopicsSettings, load
+from cdc.config import TopicsSettings
+from serving import logs, settings
 
 JOURNAL = "inventory.journal"
 ITEMS = "inventory.catalog.items"
@@ -56,9 +57,10 @@ log = structlog.get_logger()
 
 def main() -> None:
     """Create what is missing; settings that differ from the table are set; partitions are never changed."""
-    settings = load(TopicsSettings)
-    client = AdminClient({"bootstrap.servers": settings.bootstrap_servers})
-    _create(client, settings.replication_factor)
+    config = settings.load(TopicsSettings)
+    logs.configure("info", "cdc.topics")
+    client = AdminClient({"bootstrap.servers": config.bootstrap_servers})
+    _create(client, config.replication_factor)
     _configure(client)
 
 

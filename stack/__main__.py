@@ -11,14 +11,14 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import boot, downloads, orphans, programs
+from stack import boot, downloads, orphans, programs, shutdown
 from stack.addresses import Addresses
 from stack.errors import StackError
 from stack.home import Home, from_variables
 from stack.programs import Part, Program
 from stack.supervisor import Supervisor
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__)
+app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 console = Console(highlight=False, soft_wrap=True)
 
 
@@ -68,7 +68,7 @@ def down() -> None:
     """Stop every process of the stack; its data stays."""
     home = from_variables()
     if home.folder.exists():
-        stop(home)
+        shutdown.down(home, say)
     say(f"stack {home.name} is down")
 
 
@@ -80,7 +80,7 @@ def clean(
     """Stop the stack and remove its data."""
     home = from_variables()
     if home.folder.exists():
-        stop(home)
+        shutdown.down(home, say)
         shutil.rmtree(home.folder)
     if everything:
         downloads.remove()
@@ -118,26 +118,6 @@ def lock_downloads() -> None:
     """Fetch the JVM jars anew and pin what came by its checksums."""
     number = downloads.lock(say)
     say(f"{number} files are pinned")
-
-
-def stop(home: Home) -> None:
-    """Stop a stack's programs, the last started first, then its supervisor, then whatever is left."""
-    supervisor = Supervisor(home)
-    if supervisor.is_running():
-        running = [name for name, one in supervisor.states().items() if one.pid]
-        supervisor.shut_down()
-        while supervisor.is_running():
-            time.sleep(0.1)
-        say(f"{len(running)} processes were stopped")
-    # The supervisor ends its port a moment before itself.
-    deadline = time.monotonic() + 2
-    while orphans.find(home) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    left = orphans.end(home)
-    if left:
-        say(f"{left} processes that no supervisor held were ended")
-    for file in home.run.glob("*.pid"):
-        file.unlink()
 
 
 def say(text: str) -> None:

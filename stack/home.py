@@ -52,7 +52,8 @@ class Home:
         """Create the folders that are not there yet."""
         for folder in (ROOT, self.folder, self.logs, self.run):
             folder.mkdir(parents=True, exist_ok=True)
-        self.config.mkdir(mode=0o700, exist_ok=True)
+        self.config.mkdir(exist_ok=True)
+        self.config.chmod(0o700)
 
 
 def from_name(name: str, ports: Ports) -> Home:

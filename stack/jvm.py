@@ -75,7 +75,8 @@ def registry_environment(home: Home, password: str, database: str) -> dict[str, 
         "APICURIO_DATASOURCE_JDBC_INITIAL_SIZE": "2",
         "APICURIO_DATASOURCE_JDBC_MIN_SIZE": "2",
         "APICURIO_DATASOURCE_JDBC_MAX_SIZE": "8",
-        "QUARKUS_LOG_LEVEL": "WARN",
+        "QUARKUS_LOG_CATEGORY__IO_APICURIO__LEVEL": "WARN",
+        "QUARKUS_HTTP_ACCESS_LOG_ENABLED": "false",
     }
 
 

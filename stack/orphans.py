@@ -1,8 +1,8 @@
 """Finding the processes of a stack without its supervisor: whatever happened, `down` leaves none behind.
 
-Every process of a stack inherits one environment variable that holds the stack's folder, and is the leader
-or a member of a process group whose id is in a file of that folder. Only a process that fits both is ever
-signalled.
+Each program is started by a launcher that notes, in the stack's folder, its process id and its time of start,
+which together name one process for ever. Children are found by their process group and by a variable that
+every process of a stack inherits. Nothing else is ever signalled.
 """
 
 import os
@@ -15,12 +15,22 @@ from stack.home import Home
 MARK = "INVENTORY_STACK_PROCESS"
 PATIENCE = 15.0
 
+# Run by sh with the file as $0 and the program's command behind it. The process id and the 22nd field of its
+# stat, the time of its start, stay the same across exec.
+LAUNCHER = (
+    "read -r _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ _ start _ < /proc/$$/stat;"
+    ' echo "$$ $start" > "$0.new" && mv "$0.new" "$0" && exec "$@"'
+)
+# Of the fields behind the command's name, which is the second field and may hold anything.
+START_FIELD = 22 - 3
+
 
 def find(home: Home) -> list[int]:
     """Return the ids of this stack's living processes, the supervisor's included."""
-    noted = {int(text) for file in home.run.glob("*.pid") if (text := file.read_text().strip()).isdecimal()}
-    mark = f"{MARK}={home.folder}".encode()
-    return [pid for pid in _all() if (pid in noted or _group(pid) in noted) and mark in _environment(pid)]
+    noted = {file.stem: _noted(file) for file in home.run.glob("*.pid")}
+    leaders = {pid(home, name) for name in noted} - {None}
+    groups = {number for number, _ in noted.values()}
+    return [one for one in _all() if one in leaders or (_group(one) in groups and _is_marked(home, one))]
 
 
 def end(home: Home) -> int:
@@ -39,10 +49,33 @@ def end(home: Home) -> int:
 
 def pid(home: Home, program: str) -> int | None:
     """Return the id of a program's living process, or None."""
-    file = home.run / f"{program}.pid"
-    text = file.read_text().strip() if file.exists() else ""
-    alive = text.isdecimal() and f"{MARK}={home.folder}".encode() in _environment(int(text))
-    return int(text) if alive else None
+    number, start = _noted(home.run / f"{program}.pid")
+    # The supervisor notes its own id alone; its environment tells that it is ours.
+    ours = _start(number) == start if start else _is_marked(home, number)
+    return number if ours else None
+
+
+def _noted(file: Path) -> tuple[int, str]:
+    words = file.read_text().split() if file.exists() else []
+    return (int(words[0]), words[1] if len(words) > 1 else "") if words else (0, "")
+
+
+def _start(pid: int) -> str | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    fields = stat.rpartition(")")[2].split()
+    # A zombie has ended; its parent only has not looked yet.
+    return None if fields[0] == "Z" else fields[START_FIELD]
+
+
+def _is_marked(home: Home, pid: int) -> bool:
+    try:
+        environment = Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return False
+    return f"{MARK}={home.folder}".encode() in environment.split(b"\0")
 
 
 def _signal(pids: list[int], number: signal.Signals) -> None:
@@ -62,10 +95,3 @@ def _group(pid: int) -> int:
         return os.getpgid(pid)
     except ProcessLookupError:
         return -1
-
-
-def _environment(pid: int) -> list[bytes]:
-    try:
-        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return []

@@ -18,6 +18,8 @@ from stack.ports import HOST
 
 CONNECTOR = "inventory"
 SLOT = "inventory"
+# Longer than Envoy's interval between two health checks.
+DRAIN_SECONDS = "1.5"
 CONNECTOR_FILE = CHECKOUT / "cdc" / "connector" / "inventory.json"
 
 
@@ -34,7 +36,7 @@ class Program:
     environment: dict[str, str] = field(default_factory=dict)
     # Writes configuration and makes folders; run before each start.
     prepare: Callable[[], None] | None = None
-    patience: float = 60
+    patience: float = 150
     stop_signal: str = "TERM"
     stop_wait: int = 20
     # Standard output is kept apart from standard error, in `<name>-access.log`.
@@ -149,6 +151,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_COMMAND_LISTEN": at.command,
                 "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
                 "INVENTORY_COMMAND_WORKERS": workers,
+                "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
             },
         ),
         Program(
@@ -174,6 +177,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_QUERY_REDIS_URL": at.redis_url,
                 "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
                 "INVENTORY_QUERY_WORKERS": workers,
+                "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
             },
         ),
         Program(

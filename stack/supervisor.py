@@ -18,10 +18,6 @@ from stack.programs import Program
 
 USER = "stack"
 
-# The launcher notes its process id, which stays the program's own, where `down` finds it even after the
-# supervisor was killed.
-LAUNCHER = 'echo $$ > "$0" && exec "$@"'
-
 
 @dataclass(frozen=True)
 class State:
@@ -152,7 +148,13 @@ class Supervisor:
         return "\n".join(lines)
 
     def _program(self, order: int, program: Program) -> str:
-        launcher = ["/bin/sh", "-c", LAUNCHER, str(self._home.run / f"{program.name}.pid"), *program.command]
+        launcher = [
+            "/bin/sh",
+            "-c",
+            orphans.LAUNCHER,
+            str(self._home.run / f"{program.name}.pid"),
+            *program.command,
+        ]
         log = _escape(self._home.log(program.name))
         access = _escape(self._home.log(f"{program.name}-access"))
         variables = ",".join(f"{name}={_value(value)}" for name, value in program.environment.items())

@@ -1,0 +1,99 @@
+"""The stack the tests run against: one of their own, beside the developer's, fresh at every run."""
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from stack import boot, downloads, orphans, programs, shutdown
+from stack.addresses import Addresses
+from stack.home import from_name
+from stack.ports import HOST, OFFSETS, SPAN, Ports
+from stack.programs import Part, Program
+
+# Beyond the developer's default ports and below the range the system gives to outgoing connections.
+FIRST_BASE = 17400
+LAST_BASE = 32000
+
+
+@dataclass(frozen=True)
+class RunningStack(Addresses):
+    """A stack that runs, with every address a test may want, and the means to hurt it."""
+
+    def kill(self, name: str) -> int:
+        """End a program by SIGKILL, as a crash would, and return its id; the supervisor restarts it."""
+        pid = self.pid(name)
+        os.kill(pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while orphans.pid(self.home, name) == pid and time.monotonic() < deadline:
+            time.sleep(0.01)
+        return pid
+
+    def pid(self, name: str) -> int:
+        """Return the id of a program's process, waiting a moment for one that is being restarted."""
+        deadline = time.monotonic() + 10
+        while (pid := orphans.pid(self.home, name)) is None:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"{name} does not run")
+            time.sleep(0.05)
+        return pid
+
+    def wait_ready(self, name: str) -> None:
+        """Wait until a program is ready, again; StackError with the end of its log if it will not be."""
+        boot.wait_ready(self.home, self.program(name))
+
+    def program(self, name: str) -> Program:
+        """Return a program of the stack by its name."""
+        found = {part.name: part for part in programs.parts(self.home) if isinstance(part, Program)}
+        return found[name]
+
+
+@contextlib.contextmanager
+def running_stack(name: str, *, only: tuple[str, ...] = ()) -> Iterator[RunningStack]:
+    """Run a stack with fresh data on free ports, and take it down at the end.
+
+    `only` names the parts to start, for a test that needs no more; all of them if empty. Its logs stay for a
+    look in `.stack/<name>/logs` until the next run.
+    """
+    home = from_name(name, Ports(free_base()))
+    if home.folder.exists():
+        # What an interrupted run has left.
+        shutdown.down(home, print)
+        shutil.rmtree(home.folder)
+    home.make()
+    downloads.ensure(print)
+    everything = programs.parts(home)
+    wanted = [part for part in everything if not only or part.name in only]
+    try:
+        boot.up(home, everything, wanted, _report)
+        yield RunningStack(home)
+    finally:
+        shutdown.down(home, lambda _: None)
+
+
+def free_base() -> int:
+    """Return a base port none of whose listeners is in use now; each run of tests begins at another one."""
+    bases = list(range(FIRST_BASE, LAST_BASE, SPAN))
+    first = os.getpid() % len(bases)
+    for base in bases[first:] + bases[:first]:
+        if all(_is_free(base + offset) for offset in OFFSETS.values()):
+            return base
+    raise AssertionError("there is no range of free ports")
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+def _report(part: Part, seconds: float) -> None:
+    print(f"ready {part.name:<10} {seconds:5.1f} s", flush=True)  # noqa: T201 - shown by pytest when a test fails
