@@ -73,13 +73,13 @@ test-unit: venv ## Run the tests that need no stack
 	@$(PYTHON) -m pytest -m "not stack"
 
 .PHONY: lint
-lint: venv ## Check style, types, import rules, contracts, generated code and migrations
+lint: venv ## Check style, types, import rules, contracts, generated code, migrations
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy .
 	$(BIN)/lint-imports
 	$(BIN)/buf lint
-	@$(MAKE) --no-print-directory check-gen
+	@$(MAKE) --no-print-directory check-gen breaking
 	$(BIN)/squawk command_svc/migrations/*.sql
 
 .PHONY: fmt
@@ -98,8 +98,12 @@ check-gen: venv ## Check that gen/ is what the contracts generate
 	@$(PYTHON) tools/generate.py --check
 
 .PHONY: breaking
-breaking: venv ## Check the contracts against those of the main branch
-	@$(BIN)/buf breaking --against '.git#branch=main'
+breaking: venv ## Check that the contracts still keep what the last release promised
+	@$(BIN)/buf breaking proto --against proto/released.binpb
+
+.PHONY: release-contracts
+release-contracts: breaking ## Take the present contracts as those that every later one must keep
+	@$(BIN)/buf build proto --exclude-source-info --output proto/released.binpb
 
 .PHONY: lock
 lock: venv ## Resolve the dependencies anew into requirements.lock

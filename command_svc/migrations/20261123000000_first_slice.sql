@@ -1,5 +1,9 @@
 -- migrate:up
 
+-- A migration that would hold up the service gives up instead, and is tried again later.
+SET LOCAL lock_timeout = '5s';
+SET LOCAL statement_timeout = '60s';
+
 -- Catalogue --------------------------------------------------------------------------------------
 
 CREATE TABLE items (
@@ -29,7 +33,7 @@ CREATE TABLE locations (
     latitude double precision CHECK (latitude BETWEEN -90 AND 90),
     longitude double precision CHECK (longitude BETWEEN -180 AND 180),
     time_zone text NOT NULL,
-    priority integer NOT NULL CHECK (priority >= 0),
+    priority bigint NOT NULL CHECK (priority >= 0),
     ships_online_orders boolean NOT NULL,
     state text NOT NULL CHECK (state IN ('ACTIVE', 'INACTIVE')),
     version bigint NOT NULL CHECK (version >= 1),
@@ -183,5 +187,7 @@ GRANT SELECT, UPDATE ON cdc_heartbeat TO inventory_cdc;
 -- migrate:down
 
 DROP PUBLICATION inventory;
+-- squawk-ignore ban-drop-table
 DROP TABLE cdc_heartbeat, journal, requests, stock_movements, stock_levels, locations, items;
+-- squawk-ignore ban-drop-function
 DROP FUNCTION create_partitions();

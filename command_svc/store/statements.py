@@ -88,7 +88,7 @@ SELECT n.*
 FROM jsonb_to_recordset(%s::jsonb) AS n (
     location_id text, name text, kind text, region_code text, postal_code text, locality text,
     address_lines text[], latitude double precision, longitude double precision, time_zone text,
-    priority integer, ships_online_orders boolean, state text, version bigint,
+    priority bigint, ships_online_orders boolean, state text, version bigint,
     create_time timestamptz, update_time timestamptz
 )
 ORDER BY n.location_id
