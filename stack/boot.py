@@ -38,7 +38,7 @@ def up(home: Home, everything: list[Part], wanted: list[Part], report: Report) -
 
 def wait_ready(home: Home, program: Program) -> None:
     """Wait until a program that was started or is being restarted is ready; StackError if it will not be."""
-    _wait_ready(home, program, Event(), restarting=True)
+    _wait_ready(home, program, Event())
 
 
 def _in_order(wanted: list[Part], bring_up: Callable[[Part, Event], None], report: Report) -> None:
@@ -77,7 +77,7 @@ def _bring_up(home: Home, part: Part, stop: Event) -> None:
     _wait_ready(home, part, stop)
 
 
-def _wait_ready(home: Home, program: Program, stop: Event, *, restarting: bool = False) -> None:
+def _wait_ready(home: Home, program: Program, stop: Event) -> None:
     supervisor = Supervisor(home)
     deadline = time.monotonic() + program.patience
     missing: str | None = "not asked yet"
@@ -88,7 +88,9 @@ def _wait_ready(home: Home, program: Program, stop: Event, *, restarting: bool =
             missing = program.ready()
             if missing is None:
                 return
-        elif state.state != "STOPPED" or not restarting:
+        elif state.state in {"STOPPED", "STOPPING"}:
+            raise StackError(f"{program.name} was stopped")
+        else:
             starts.add(state.started)
             if len(starts) >= EXITS or state.state == "FATAL":
                 raise StackError(_failure(home, program, "it keeps ending"))

@@ -33,7 +33,8 @@ class Program:
     needs: tuple[str, ...] = ()
     # Names of stack.ports.OFFSETS: the first is its address, all must be free before it starts.
     listeners: tuple[str, ...] = ()
-    environment: dict[str, str] = field(default_factory=dict)
+    # Left out of its repr: it holds passwords.
+    environment: dict[str, str] = field(default_factory=dict, repr=False)
     # Writes configuration and makes folders; run before each start.
     prepare: Callable[[], None] | None = None
     patience: float = 150
