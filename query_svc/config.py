@@ -1,0 +1,32 @@
+"""Settings of the query service, from environment variables that begin with INVENTORY_QUERY_."""
+
+from __future__ import annotations
+
+from pydantic import Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from serving.settings import ServerSettings
+
+
+class QuerySettings(ServerSettings):
+    """What the query service can be told; see also ServerSettings."""
+
+    model_config = SettingsConfigDict(env_prefix="INVENTORY_QUERY_", frozen=True)
+
+    redis_url: SecretStr = Field(description="redis:// address of the read model")
+    redis_connections: int = Field(
+        32, ge=1, le=1000, description="most connections of one process to the read model"
+    )
+    redis_timeout_seconds: float = Field(
+        1.0, gt=0, le=60, description="longest wait for a connection and for an answer of the read model"
+    )
+    generation: str = Field("g1", description="generation of the read model to read")
+    database_url: SecretStr = Field(
+        description="postgresql:// address for history, for the role inventory_query; a replica will do"
+    )
+    database_connections: int = Field(
+        4, ge=1, le=100, description="most connections of one process to the database"
+    )
+    connect_timeout_seconds: float = Field(
+        3.0, gt=0, le=60, description="longest wait for a connection to the database"
+    )

@@ -1,0 +1,162 @@
+"""The ledger in PostgreSQL: the only place of the query service that knows SQL. It only ever reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple, Self
+
+import psycopg
+from google.protobuf.timestamp_pb2 import Timestamp
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from inventory.type.v1.stock_pb2 import MovementKind, MovementReason, StockMovement, StockQuantities
+
+Connection = psycopg.AsyncConnection[tuple[Any, ...]]
+
+MAX_STATEMENT_SECONDS = 30.0
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+_ITEM_EXISTS = "SELECT EXISTS (SELECT FROM items WHERE sku = %s)"
+# With a location the primary key gives the order by version; record_time never decreases along it. Without
+# one the index by time does.
+_HISTORY = """
+SELECT sku, location_id, version, kind, reason, on_hand_delta, reserved_delta, backordered_delta,
+       in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
+       transaction_id, occur_time, record_time
+FROM stock_movements
+WHERE sku = %(sku)s {location} {after}
+ORDER BY record_time {direction}, location_id {direction}, version {direction}
+LIMIT %(limit)s
+"""
+_AT_LOCATION = "AND location_id = %(location_id)s"
+_AFTER = "AND (record_time, location_id, version) {comparison} (%(time)s, %(place)s, %(version)s)"
+
+
+class LedgerUnavailableError(Exception):
+    """The database does not answer, or not in time."""
+
+
+class Place(NamedTuple):
+    """Where an entry stands in the order of a history. `record_time` is in microseconds since 1970."""
+
+    record_time: int
+    location_id: str
+    version: int
+
+
+def place_of(movement: StockMovement) -> Place:
+    """Return where the entry stands."""
+    time = movement.record_time
+    return Place(time.seconds * 1_000_000 + time.nanos // 1000, movement.location_id, movement.version)
+
+
+class Ledger:
+    """Reads the ledger as the role `inventory_query`.
+
+    Use as an async context manager; entering it does not wait for the database. Every method raises
+    LedgerUnavailableError.
+    """
+
+    def __init__(self, database_url: str, *, connections: int, connect_timeout: float) -> None:
+        """Take the pool's size and the longest wait for a connection, in seconds."""
+        self._pool = AsyncConnectionPool[Connection](
+            database_url,
+            min_size=1,
+            max_size=connections,
+            timeout=connect_timeout,
+            open=False,
+            kwargs={
+                "application_name": "inventory-query",
+                "connect_timeout": max(1, int(connect_timeout)),
+                "options": "-c timezone=UTC -c default_transaction_read_only=on",
+            },
+        )
+
+    async def __aenter__(self) -> Self:
+        await self._pool.open(wait=False)
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._pool.close()
+
+    async def ping(self) -> None:
+        """Return when the database answers."""
+        await self._rows("SELECT 1", {}, MAX_STATEMENT_SECONDS)
+
+    async def item_exists(self, sku: str, seconds: float) -> bool:
+        """Tell whether there is such an item; take at most `seconds`."""
+        ((exists,),) = await self._rows(_ITEM_EXISTS, (sku,), seconds)
+        return bool(exists)
+
+    async def history(  # noqa: PLR0913 - what a history can be asked for
+        self,
+        sku: str,
+        location_id: str,
+        *,
+        newest_first: bool,
+        after: Place | None,
+        limit: int,
+        seconds: float,
+    ) -> list[StockMovement]:
+        """Return up to `limit` entries of an item after a place, at one location or ("") at all.
+
+        Entries that are recorded meanwhile neither shift nor repeat what comes after a place. Takes at
+        most `seconds`.
+        """
+        statement = _HISTORY.format(
+            location=_AT_LOCATION if location_id else "",
+            after=_AFTER.format(comparison="<" if newest_first else ">") if after else "",
+            direction="DESC" if newest_first else "ASC",
+        )
+        parameters: dict[str, object] = {"sku": sku, "location_id": location_id, "limit": limit}
+        if after:
+            time = _EPOCH + after.record_time * _MICROSECOND
+            parameters |= {"time": time, "place": after.location_id, "version": after.version}
+        return [_movement(row) for row in await self._rows(statement, parameters, seconds)]
+
+    async def _rows(
+        self, statement: str, parameters: dict[str, object] | Sequence[object], seconds: float
+    ) -> list[tuple[Any, ...]]:
+        milliseconds = max(1, int(min(seconds, MAX_STATEMENT_SECONDS) * 1000))
+        try:
+            async with self._pool.connection(timeout=seconds) as connection, connection.pipeline():
+                await connection.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", (str(milliseconds),)
+                )
+                cursor = await connection.execute(statement, parameters, binary=True)
+                return await cursor.fetchall()
+        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
+            raise LedgerUnavailableError(str(error)) from error
+
+
+def _movement(row: tuple[Any, ...]) -> StockMovement:
+    sku, location_id, version, kind, reason, *figures, occur_time, record_time = row
+    *quantities, actor, reference, request_id, transaction_id = figures
+    return StockMovement(
+        sku=sku,
+        location_id=location_id,
+        version=version,
+        kind=MovementKind.Value(f"MOVEMENT_KIND_{kind}"),
+        reason=MovementReason.Value(f"MOVEMENT_REASON_{reason}"),
+        delta=_quantities(quantities[:4]),
+        result=_quantities(quantities[4:]),
+        actor=actor,
+        reference=reference,
+        request_id=request_id,
+        transaction_id=str(transaction_id),
+        occur_time=_timestamp(occur_time),
+        record_time=_timestamp(record_time),
+    )
+
+
+def _quantities(figures: Sequence[int]) -> StockQuantities:
+    on_hand, reserved, backordered, in_transit = figures
+    return StockQuantities(on_hand=on_hand, reserved=reserved, backordered=backordered, in_transit=in_transit)
+
+
+def _timestamp(instant: datetime) -> Timestamp:
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message

@@ -1,0 +1,73 @@
+"""The composition root of the query service: everything it is made of, put together in one place."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from inventory.query.v1 import (
+    catalog_query_service_pb2,
+    catalog_query_service_pb2_grpc,
+    stock_query_service_pb2,
+    stock_query_service_pb2_grpc,
+)
+from query_svc import read_model
+from query_svc.config import QuerySettings
+from query_svc.ledger import Ledger, LedgerUnavailableError
+from query_svc.services.catalog import CatalogQueries
+from query_svc.services.stock import StockQueries
+from serving.health import Dependency
+from serving.server import GrpcServer, Service
+from serving.validation import warm
+
+
+@asynccontextmanager
+async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
+    """Yield the server, not yet listening; close what it stands on afterwards."""
+    warm(
+        catalog_query_service_pb2.GetItemRequest,
+        catalog_query_service_pb2.ListLocationsRequest,
+        stock_query_service_pb2.BatchGetStockLevelsRequest,
+        stock_query_service_pb2.GetAvailabilityRequest,
+        stock_query_service_pb2.GetStockHistoryRequest,
+        stock_query_service_pb2.GetStockLevelRequest,
+    )
+    view = read_model.connect(
+        settings.redis_url.get_secret_value(),
+        generation=settings.generation,
+        timeout=settings.redis_timeout_seconds,
+        max_connections=settings.redis_connections,
+    )
+    ledger = Ledger(
+        settings.database_url.get_secret_value(),
+        connections=settings.database_connections,
+        connect_timeout=settings.connect_timeout_seconds,
+    )
+    async with view, ledger:
+        stock, catalog = StockQueries(view, ledger), CatalogQueries(view)
+        yield GrpcServer(
+            settings,
+            [
+                Service(
+                    "inventory.query.v1.StockQueryService",
+                    lambda server: stock_query_service_pb2_grpc.add_StockQueryServiceServicer_to_server(
+                        stock, server
+                    ),
+                ),
+                Service(
+                    "inventory.query.v1.CatalogQueryService",
+                    lambda server: catalog_query_service_pb2_grpc.add_CatalogQueryServiceServicer_to_server(
+                        catalog, server
+                    ),
+                ),
+            ],
+            dependencies=[
+                Dependency("read model", view.ping),
+                # Levels are served without it; history then answers DEPENDENCY_UNAVAILABLE.
+                Dependency("database", ledger.ping, required=False),
+            ],
+            unavailable={
+                read_model.ReadModelUnavailableError: "read model",
+                LedgerUnavailableError: "database",
+            },
+        )
