@@ -13,8 +13,8 @@ M = TypeVar("M", bound=Message)
 
 
 def pack(version: int, message: Message) -> bytes:
-    """Return the stored form of a message at a version."""
-    return b"%d %s" % (version, message.SerializeToString())
+    """Return the stored form of a message at a version: the same bytes for the same message."""
+    return b"%d %s" % (version, message.SerializeToString(deterministic=True))
 
 
 def unpack(kind: type[M], value: bytes) -> M:

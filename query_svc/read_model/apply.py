@@ -1,0 +1,154 @@
+"""Writing the read model: only what is newer, with the position of its source in the same step."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Self, cast
+
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from inventory.type.v1.item_pb2 import Item
+from inventory.type.v1.location_pb2 import Location
+from inventory.type.v1.stock_pb2 import StockLevel
+from query_svc.read_model import functions
+from query_svc.read_model.connection import open_redis
+from query_svc.read_model.errors import ReadModelRewoundError, translated
+from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.values import pack, pack_level
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What to put into the read model: each level, item and location at most once."""
+
+    levels: Collection[StockLevel] = ()
+    items: Collection[Item] = ()
+    locations: Collection[Location] = ()
+
+
+class Applied(NamedTuple):
+    """How many changes were taken, and how many were not newer than what is there."""
+
+    applied: int
+    stale: int
+
+
+class ReadModelWriter:
+    """Applies the changes of one source, which are numbered by offsets, to one generation.
+
+    Beside the data of each bucket stands the offset up to which the bucket holds the source. A call
+    that finds another one there than this writer left refuses the bucket: Redis has lost data since, or
+    somebody else has written.
+
+    Call `resume` first, and again after every error: what the error left behind is not known, and what
+    `resume` returns is where to read on. Redis missing is a ReadModelUnavailableError. The client must
+    answer in bytes; it is owned: close it, or use the writer as a context manager.
+    """
+
+    def __init__(self, redis: Redis, generation: str = "g1") -> None:
+        self._redis = redis
+        self._keys = Keys(generation)
+        self._source = ""
+        self._offsets: list[bytes] = [b""] * BUCKETS
+        self._end = b""
+
+    async def resume(self, source: str) -> int | None:
+        """Return the offset from which on some bucket lacks `source`; None: from the beginning."""
+        await functions.load(self._redis)
+        self._source, self._end = source, b""
+        self._offsets = await self._read_offsets()
+        return None if b"" in self._offsets else min(map(int, self._offsets))
+
+    async def apply(self, changes: Changes, offset: int) -> Applied:
+        """Apply changes of which `offset` is the end: the next offset to read. One round trip.
+
+        Applying something again changes nothing. The buckets that the changes touch get the offset.
+        Raise ReadModelRewoundError when one of them holds another offset than was left there.
+        """
+        grouped = self._by_bucket(changes)
+        self._end = b"%d" % offset
+        return await self._call(grouped)
+
+    async def settle(self) -> None:
+        """Give the offset of the last `apply` to the buckets it has not touched. One round trip at most.
+
+        Until then they stand where they were, and `resume` would read the source again from there.
+        Raise ReadModelRewoundError when one of them holds another offset than was left there.
+        """
+        behind = [bucket for bucket, offset in enumerate(self._offsets) if offset != self._end]
+        if behind and self._end:
+            await self._call(dict.fromkeys(behind, ()))
+
+    async def verify(self) -> None:
+        """Return when Redis answers and holds the offsets that were left there.
+
+        Raise ReadModelRewoundError when it does not hold them.
+        """
+        for bucket, (held, left) in enumerate(zip(await self._read_offsets(), self._offsets, strict=True)):
+            if held != left:
+                raise ReadModelRewoundError(f"bucket {bucket} holds offset {held!r} where {left!r} was left")
+
+    async def ping(self) -> None:
+        """Return when Redis answers."""
+        with translated():
+            await self._redis.ping()
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _call(self, grouped: Mapping[int, Sequence[tuple[str, str, bytes]]]) -> Applied:
+        pipeline = self._redis.pipeline(transaction=False)
+        for bucket, changes in grouped.items():
+            keys = [self._keys.offsets(bucket), *(key for key, _, _ in changes)]
+            values = [part for _, field, value in changes for part in (field, value)]
+            arguments = [self._source, self._offsets[bucket], self._end, *values]
+            pipeline.execute_command("FCALL", functions.APPLY, len(keys), *keys, *arguments)
+        try:
+            with translated():
+                counts = cast("list[tuple[int, int]]", await pipeline.execute())
+        except ResponseError as error:
+            # A Redis that has lost the function has lost its data.
+            if str(error).startswith(("REWOUND", "Function not found")):
+                raise ReadModelRewoundError(str(error)) from error
+            raise
+        for bucket in grouped:
+            self._offsets[bucket] = self._end
+        return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
+
+    async def _read_offsets(self) -> list[bytes]:
+        pipeline = self._redis.pipeline(transaction=False)
+        for bucket in range(BUCKETS):
+            pipeline.hget(self._keys.offsets(bucket), self._source)
+        with translated():
+            offsets = cast("list[bytes | None]", await pipeline.execute())
+        return [offset or b"" for offset in offsets]
+
+    def _by_bucket(self, changes: Changes) -> dict[int, list[tuple[str, str, bytes]]]:
+        """Return the key, field and value of each change by its bucket."""
+        grouped: dict[int, list[tuple[str, str, bytes]]] = defaultdict(list)
+        for item in changes.items:
+            bucket = bucket_of(item.sku)
+            grouped[bucket].append((self._keys.items(bucket), item.sku, pack(item.version, item)))
+        for location in changes.locations:
+            bucket, name = bucket_of(location.location_id), location.location_id
+            grouped[bucket].append((self._keys.locations(bucket), name, pack(location.version, location)))
+        for level in changes.levels:
+            key = self._keys.levels(level.sku)
+            grouped[bucket_of(level.sku)].append((key, level.location_id, pack_level(level)))
+        return grouped
+
+
+def connect_writer(url: str, *, generation: str = "g1", timeout: float = 5.0) -> ReadModelWriter:
+    """Return a writer to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+
+    Connecting and each answer take at most `timeout` seconds each.
+    """
+    return ReadModelWriter(open_redis(url, timeout=timeout, max_connections=2), generation)
