@@ -21,5 +21,13 @@ def connector() -> None:
     main()
 
 
+@app.command()
+def projector() -> None:
+    """Keep the read model up to date from the journal."""
+    from cdc.projector_process import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
 if __name__ == "__main__":
     app()

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from serving.settings import Settings
+from serving.settings import ServerSettings, Settings
 
 PREFIX = "INVENTORY_CDC_"
 
@@ -31,3 +31,29 @@ class ConnectorSettings(Settings):
     restart_backoff_max_seconds: float = Field(
         default=30.0, gt=0, description="longest wait between two restarts of what has failed"
     )
+
+
+class ProjectorSettings(ServerSettings):
+    """What `python -m cdc projector` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
+    redis_url: str = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    topic: str = Field("inventory.journal", description="the journal; one partition")
+    group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
+    generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to write")
+    batch_records: int = Field(500, ge=1, le=10_000, description="most records applied at once")
+    drain_seconds: float = Field(
+        0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
+    )
+
+
+class ReconcileSettings(Settings):
+    """What `python -m cdc reconcile` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
+    redis_url: str = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to compare")
