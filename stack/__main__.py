@@ -91,15 +91,16 @@ def clean(
 def restart(names: list[str]) -> None:
     """Restart programs, to take up changed code, and wait until they are ready."""
     home = from_variables()
-    supervisor = Supervisor(home)
+    if not Supervisor(home).is_running():
+        raise StackError(f"stack {home.name} does not run")
     known = {program.name: program for program in _programs(home)}
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise StackError(f"there is no program {unknown[0]}: choose from {', '.join(known)}")
     for name in names:
-        if name not in known:
-            raise StackError(f"there is no program {name}: choose from {', '.join(known)}")
-        supervisor.stop_program(name)
         begun = time.monotonic()
-        boot.up(home, programs.parts(home), [known[name]], report)
-        say(f"{name} was restarted in {time.monotonic() - begun:.1f} s")
+        boot.restart(home, known[name])
+        report(known[name], time.monotonic() - begun)
 
 
 @app.command()

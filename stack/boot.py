@@ -17,6 +17,7 @@ Report = Callable[[Part, float], None]
 POLL = 0.1
 # A program that ends this often before it is ready will not become so by itself.
 EXITS = 3
+SETTLING = 10.0
 
 
 def up(home: Home, everything: list[Part], wanted: list[Part], report: Report) -> None:
@@ -34,6 +35,19 @@ def up(home: Home, everything: list[Part], wanted: list[Part], report: Report) -
             raise StackError(taken)
     supervisor.start([part for part in everything if isinstance(part, Program)])
     _in_order(wanted, lambda part, stop: _bring_up(home, part, stop), report)
+    # Ready is often sooner than the supervisor takes a program for running.
+    names = [part.name for part in wanted if isinstance(part, Program)]
+    deadline = time.monotonic() + SETTLING
+    while (
+        any(supervisor.states()[name].state == "STARTING" for name in names) and time.monotonic() < deadline
+    ):
+        time.sleep(POLL)
+
+
+def restart(home: Home, program: Program) -> None:
+    """Stop a program, start it with its configuration written anew, and wait until it is ready."""
+    Supervisor(home).stop_program(program.name)
+    _bring_up(home, program, Event())
 
 
 def wait_ready(home: Home, program: Program) -> None:

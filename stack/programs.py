@@ -139,6 +139,7 @@ def infrastructure(home: Home) -> list[Part]:
 def services(home: Home) -> list[Part]:
     """Return Inventory itself, and Envoy in front of it."""
     at = Addresses(home)
+    envoy_admin = f"http://{home.ports.address('envoy_admin')}"
     workers = os.environ.get("INVENTORY_STACK_WORKERS", "1")
     return [
         Program(
@@ -185,7 +186,10 @@ def services(home: Home) -> list[Part]:
             "envoy",
             envoy_proxy.command(home),
             readiness.every(
-                readiness.http(f"http://{home.ports.address('envoy_admin')}/ready", "LIVE"),
+                readiness.http(f"{envoy_admin}/ready", "LIVE"),
+                # Envoy has seen for itself that both services are healthy.
+                readiness.http(f"{envoy_admin}/clusters", f"command::{at.command}::health_flags::healthy"),
+                readiness.http(f"{envoy_admin}/clusters", f"query::{at.query}::health_flags::healthy"),
                 readiness.grpc_listener(at.envoy),
             ),
             needs=("command", "query", "projector"),

@@ -53,7 +53,10 @@ class Supervisor:
         return True
 
     def start(self, programs: list[Program]) -> None:
-        """Start the supervisor if it does not run, and make it know these programs; none is started."""
+        """Start the supervisor if it does not run, and make it know these programs.
+
+        It starts none of them, but one that runs with other settings is restarted.
+        """
         self._write(programs)
         if self.is_running():
             self._reload()
@@ -115,11 +118,15 @@ class Supervisor:
     def _reload(self) -> None:
         changes = cast("list[list[list[str]]]", self._call("reloadConfig"))[0]
         added, changed, removed = changes
+        ran = {name for name, state in self.states().items() if state.pid}
         for name in [*changed, *removed]:
             self._call("stopProcessGroup", name)
             self._call("removeProcessGroup", name)
         for name in [*added, *changed]:
             self._call("addProcessGroup", name)
+        for name in changed:
+            if name in ran:
+                self.start_program(name)
 
     def _write(self, programs: list[Program]) -> None:
         path = self._home.config / "supervisord.conf"

@@ -221,7 +221,7 @@ def run(stack: RunningStack, command: str) -> subprocess.CompletedProcess[str]:
         BASE_PORT_VARIABLE: str(stack.home.ports.base),
         "COLUMNS": "120",
     }
-    return subprocess.run(
+    return subprocess.run(  # noqa: S603
         [sys.executable, "-m", "stack", command],
         env={**os.environ, **variables},
         cwd=CHECKOUT,
