@@ -3,6 +3,7 @@
 Brokers do not create topics by themselves here: a topic made by accident has the wrong partitions for ever.
 """
 
+import time
 from dataclasses import dataclass
 
 import structlog
@@ -60,19 +61,17 @@ def main() -> None:
     config = settings.load(TopicsSettings)
     logs.configure("info", "cdc.topics")
     client = AdminClient({"bootstrap.servers": config.bootstrap_servers})
-    _create(client, config.replication_factor)
-    _configure(client)
-
-
-def _create(client: AdminClient, replication_factor: int) -> None:
     existing = client.list_topics(timeout=TIMEOUT_SECONDS).topics
-    missing = [topic for topic in TOPICS if topic.name not in existing]
-    for topic in TOPICS:
-        found = existing.get(topic.name)
-        if found and len(found.partitions) != topic.partitions:
-            log.warning(
-                "partitions differ", topic=topic.name, found=len(found.partitions), wanted=topic.partitions
-            )
+    _create(client, [topic for topic in TOPICS if topic.name not in existing], config.replication_factor)
+    present = [topic for topic in TOPICS if topic.name in existing]
+    for topic in present:
+        found = len(existing[topic.name].partitions)
+        if found != topic.partitions:
+            log.warning("partitions differ", topic=topic.name, found=found, wanted=topic.partitions)
+    _configure(client, present)
+
+
+def _create(client: AdminClient, missing: list[Topic], replication_factor: int) -> None:
     if not missing:
         return
     wanted = [
@@ -93,22 +92,29 @@ def _create(client: AdminClient, replication_factor: int) -> None:
             if not isinstance(reason, KafkaError) or reason.code() != KafkaError.TOPIC_ALREADY_EXISTS:
                 raise
         log.info("topic created", topic=name)
+    # The controller has answered; each broker learns of it a moment later.
+    names = {topic.name for topic in missing}
+    deadline = time.monotonic() + TIMEOUT_SECONDS
+    while not names <= client.list_topics(timeout=TIMEOUT_SECONDS).topics.keys():
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"created, but not to be seen: {', '.join(sorted(names))}")
+        time.sleep(0.05)
 
 
-def _configure(client: AdminClient) -> None:
-    resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in TOPICS}
-    found = {
-        resource.name: described.result()
-        for resource, described in client.describe_configs(list(resources.values())).items()
-    }
-    changed = []
-    for topic in TOPICS:
+def _configure(client: AdminClient, topics: list[Topic]) -> None:
+    if not topics:
+        return
+    resources = {topic.name: ConfigResource(ResourceType.TOPIC, topic.name) for topic in topics}
+    described = client.describe_configs(list(resources.values()))
+    found = {resource.name: settings.result() for resource, settings in described.items()}
+    changed = set()
+    for topic in topics:
         for key, value in topic.settings.items():
             if found[topic.name][key].value != value:
                 entry = ConfigEntry(key, value, incremental_operation=AlterConfigOpType.SET)
                 resources[topic.name].add_incremental_config(entry)
-                changed.append(resources[topic.name])
+                changed.add(topic.name)
                 log.info("topic setting changed", topic=topic.name, setting=key, value=value)
     if changed:
-        for altered in client.incremental_alter_configs(list(dict.fromkeys(changed))).values():
+        for altered in client.incremental_alter_configs([resources[name] for name in changed]).values():
             altered.result()
