@@ -41,18 +41,18 @@ _log = structlog.get_logger()
 def run(settings: ServerSettings, serve: Callable[[], None]) -> None:
     """Call `serve` here when one worker is asked for, else in `settings.workers` forked processes.
 
-    With several, does not return: SIGTERM and SIGINT are passed on, and the process exits with 0 once
-    all workers have ended; it exits with 1 when the port is taken, when workers keep dying at their
-    start, or when a worker had to be killed at the end.
+    Exits with 1 when the address cannot be listened on. With several workers, does not return: SIGTERM
+    and SIGINT are passed on, and the process exits with 0 once all have ended; with 1 when workers keep
+    dying at their start, or when one had to be killed at the end.
     """
+    if taken := _why_taken(settings.listen):
+        _log.critical(f"cannot listen on {settings.listen}: {taken}")
+        sys.exit(1)
     if settings.workers == 1:
         serve()
         return
     if sys.platform != "linux":
         sys.exit("several workers need Linux")
-    if taken := _why_taken(settings.listen):
-        _log.critical(f"cannot listen on {settings.listen}: {taken}")
-        sys.exit(1)
     # Asked for as their time comes, so that none is lost between two looks.
     signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     stop_seconds = settings.drain_seconds + settings.grace_seconds + 5.0
@@ -149,7 +149,10 @@ def _be_worker(parent: int, serve: Callable[[], None]) -> NoReturn:
 
 
 def _why_taken(address: str) -> str | None:
-    """Return why the address cannot be had alone, or None. Workers, sharing it, would not notice."""
+    """Return why the address cannot be had alone, or None.
+
+    Workers, sharing it, would not notice, and a single server would not say why.
+    """
     host, port = split_address(address)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:

@@ -1,0 +1,99 @@
+"""A tiny service of the real contracts, on a real server in this process."""
+
+from __future__ import annotations
+
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from grpc_health.v1 import health_pb2
+
+from inventory.query.v1 import catalog_query_service_pb2 as pb2
+from inventory.query.v1 import catalog_query_service_pb2_grpc as pb2_grpc
+from inventory.type.v1 import item_pb2
+from serving.server import GrpcServer, Service
+from serving.settings import ServerSettings
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from serving.health import Dependency
+
+    Behaviour = Callable[[pb2.GetItemRequest, Any], Awaitable[pb2.GetItemResponse]]
+
+SERVICE = "inventory.query.v1.CatalogQueryService"
+
+
+class BackendError(Exception):
+    """What the tiny service's dependency raises."""
+
+
+async def echo(request: pb2.GetItemRequest, _context: object) -> pb2.GetItemResponse:
+    """Answer with the SKU that was asked for."""
+    return pb2.GetItemResponse(item=item_pb2.Item(sku=request.sku))
+
+
+class TinyCatalog(pb2_grpc.CatalogQueryServiceServicer):
+    """A catalogue whose GetItem does what a test says."""
+
+    def __init__(self, behaviour: Behaviour) -> None:
+        self.behaviour = behaviour
+
+    async def GetItem(self, request: pb2.GetItemRequest, context: object) -> pb2.GetItemResponse:  # noqa: N802
+        return await self.behaviour(request, context)
+
+    async def ListLocations(  # noqa: N802
+        self, request: pb2.ListLocationsRequest, context: object
+    ) -> pb2.ListLocationsResponse:
+        raise NotImplementedError
+
+
+class Running:
+    """A started server and a channel to it."""
+
+    def __init__(self, server: GrpcServer, channel: grpc.aio.Channel, port: int) -> None:
+        self.server = server
+        self.channel = channel
+        self.port = port
+        self.catalog = pb2_grpc.CatalogQueryServiceStub(channel)
+
+    async def health(self, name: str = "") -> int:
+        """Ask for the health of one name."""
+        check: grpc.aio.UnaryUnaryMultiCallable[
+            health_pb2.HealthCheckRequest, health_pb2.HealthCheckResponse
+        ] = self.channel.unary_unary(
+            "/grpc.health.v1.Health/Check",
+            request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+            response_deserializer=health_pb2.HealthCheckResponse.FromString,
+        )
+        return (await check(health_pb2.HealthCheckRequest(service=name), timeout=5)).status
+
+
+@asynccontextmanager
+async def running(
+    behaviour: Behaviour = echo, dependencies: Sequence[Dependency] = (), /, **settings: object
+) -> AsyncIterator[Running]:
+    """Serve `behaviour` on a free port of the loopback; shut down at the end unless the test did."""
+    given = {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1} | settings
+    service = Service(
+        SERVICE, partial(pb2_grpc.add_CatalogQueryServiceServicer_to_server, TinyCatalog(behaviour))
+    )
+    server = GrpcServer(
+        ServerSettings.model_validate(given),
+        [service],
+        dependencies=dependencies,
+        unavailable={BackendError: "backend"},
+    )
+    port = await server.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        yield Running(server, channel, port)
+        await server.shut_down()
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep variables of the developer's shell out of the tests."""
+    for name in ServerSettings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
