@@ -7,9 +7,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from typing import TYPE_CHECKING, Protocol, Self, TypeVar
+from types import TracebackType
+from typing import Protocol, Self, TypeVar
 
 import grpc
+
+from client.errors import error_from_call
+from client.retry import RetryPolicy
 from inventory.command.v1 import (
     item_command_service_pb2,
     item_command_service_pb2_grpc,
@@ -24,12 +28,6 @@ from inventory.query.v1 import (
     stock_query_service_pb2,
     stock_query_service_pb2_grpc,
 )
-
-from client.errors import error_from_call
-from client.retry import RetryPolicy
-
-if TYPE_CHECKING:
-    from types import TracebackType
 
 # No retry and no timeout here: grpcio's own timeouts from a service config fire too early, and a retry
 # must know the reason of the refusal.

@@ -30,16 +30,13 @@ command is unknown: repeat it with the `request_id` of the exception to learn it
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 import grpc
 from google.rpc import error_details_pb2, status_pb2
 from grpc_status import rpc_status
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DOMAIN = "inventory"
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import grpc
 
-if TYPE_CHECKING:
-    from client.errors import InventoryError
+from client.errors import InventoryError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
