@@ -15,13 +15,20 @@ from demo import show
 from demo.events import Source
 from demo.generator import ORDERS_A_DAY, Generator
 from demo.orders import OrderFile, OrderFileError
-from demo.probe import ITEM, NotVisibleError
+from demo.probe import NotVisibleError
 from demo.tour import OversoldError
 from stack.addresses import Addresses
 from stack.home import from_variables
 
 DEFAULT_DAYS = 5
-ERRORS = (InventoryError, psycopg.Error, OrderFileError, NotVisibleError, OversoldError)
+ERRORS = (
+    InventoryError,
+    psycopg.Error,
+    OrderFileError,
+    show.NothingToSellError,
+    NotVisibleError,
+    OversoldError,
+)
 
 console = Console(highlight=False)
 
@@ -70,21 +77,20 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
         failures = [str(error) for error in leaves(group)]
     if failures:
         stop(failures)
-    show_the_way(setting.address)
+    show_the_way(setting.address, next(iter(source.items())))
     if not proved:
         stop(["something does not add up, see above"])
 
 
-def show_the_way(address: str) -> None:
+def show_the_way(address: str, sku: str) -> None:
     """Print what to do next with the stack that still runs."""
     console.print(
         f"\nThe stack still runs; both services answer at [bold]{address}[/bold].\n"
         "  look at it    make status\n"
         "  ask it        buf curl --protocol grpc --http2-prior-knowledge -d "
-        f"""'{{"sku": "{ITEM.sku}"}}' \\\n"""
+        f"""'{{"sku": "{sku}"}}' \\\n"""
         f"                http://{address}/inventory.query.v1.StockQueryService/GetAvailability\n"
         "  stop it       make down",
-        markup=True,
         soft_wrap=True,
     )
 

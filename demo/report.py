@@ -13,19 +13,19 @@ from demo.proof import Check
 
 def show_intake(console: Console, intake: Intake) -> None:
     """Print what became of every row of the file."""
-    table = Table("rows of the file", title="\nno row is dropped in silence")
+    table = Table("rows")
     table.add_column("number", justify="right")
     table.add_column("for example")
     table.add_row("read", f"{intake.rows_read:,}")
     table.add_row("used", f"{intake.rows_used:,}")
     for reason, aside in intake.set_aside.items():
         table.add_row(f"set aside: {reason}", f"{aside.rows:,}", escape("; ".join(aside.examples)))
-    console.print(table)
+    console.print("\n[bold]What became of every row of the file:[/bold]", table, sep="\n")
 
 
 def show_measurements(console: Console, measured: Measurements) -> None:
     """Print the figures of the run."""
-    table = Table("what", title="\nmeasured on this machine, with everything on it")
+    table = Table("what")
     for heading in ("number", "p50", "p99"):
         table.add_column(heading, justify="right")
     table.add_row("orders", f"{measured.orders:,}")
@@ -36,23 +36,23 @@ def show_measurements(console: Console, measured: Measurements) -> None:
     table.add_row("commands/s while selling", f"{speed:,.0f}")
     table.add_section()
     for what, latencies in (
-        ("unary command", measured.unary),
+        ("command, alone in its call", measured.unary),
         ("batch of commands", measured.batches),
         ("query", measured.queries),
         ("commit → visible, while selling", measured.visible_busy),
-        ("commit → visible, nothing else running", measured.visible_quiet),
+        ("commit → visible, after selling", measured.visible_quiet),
     ):
         table.add_row(what, f"{latencies.count:,}", *_milliseconds(latencies))
-    console.print(table)
+    console.print("\n[bold]Measured,[/bold] all on this machine:", table, sep="\n")
 
 
 def show_checks(console: Console, checks: list[Check]) -> None:
     """Print the proof, and the figures of what does not add up."""
-    table = Table("proof", "over", "result", title="\nproved")
+    table = Table("that", "over", "result")
     for check in checks:
         result = f"[red]{check.fault_count:,} wrong" if check.fault_count else "[green]holds"
         table.add_row(check.what, check.extent, result)
-    console.print(table)
+    console.print("\n[bold]Proof:[/bold]", table, sep="\n")
     for check in checks:
         for fault in check.faults:
             console.print(f"[red]wrong[/red] {escape(fault)}")

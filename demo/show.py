@@ -47,6 +47,10 @@ class Setting:
     clients: int
 
 
+class NothingToSellError(Exception):
+    """The source has no line that takes anything from the stock."""
+
+
 class Show:
     """One run over a source of orders. Every command of the run has its id as actor in the ledger."""
 
@@ -69,6 +73,10 @@ class Show:
             f"[bold]{plan.orders:,} orders[/bold] with {plan.lines:,} lines on {plan.days:,} days,"
             f" for {len(plan.items):,} items (run {self._run_id})"
         )
+        if not plan.target:
+            if isinstance(self._source, OrderFile):
+                report.show_intake(self._console, self._source.intake)
+            raise NothingToSellError("nothing leaves the shop in these orders")
         books = await self._open(plan)
         await self._sell(plan, books)
         checks = [
@@ -141,8 +149,8 @@ class Show:
 async def run(setting: Setting, source: Source, console: Console) -> bool:
     """Run the show; return whether everything was proved.
 
-    Raises client.InventoryError, psycopg.Error, demo.orders.OrderFileError, demo.probe.NotVisibleError and
-    demo.tour.OversoldError, in an exception group when several happen at once.
+    Raises NothingToSellError, client.InventoryError, psycopg.Error, demo.orders.OrderFileError,
+    demo.probe.NotVisibleError and demo.tour.OversoldError, those of concurrent tasks in an exception group.
     """
     run_id = f"demo-{uuid.uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:

@@ -13,10 +13,6 @@ import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
-from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
-from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
-from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest, GetStockLevelResponse
-from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
 
 from client import (
     DeadlineExceededError,
@@ -27,6 +23,10 @@ from client import (
     RetryPolicy,
     UnavailableError,
 )
+from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
+from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
+from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest, GetStockLevelResponse
+from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
 
 FAST = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.02)
 REQUEST = AddStockRequest(sku="MUG-1", location_id="WH-1", quantity=2, reason=MOVEMENT_REASON_RECEIPT)

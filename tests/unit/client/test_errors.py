@@ -7,10 +7,10 @@ import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.protobuf.message import Message
 from google.rpc import code_pb2, error_details_pb2, status_pb2
-from inventory.type.v1.error_reason_pb2 import ErrorReason
 
 import client
 from client import errors
+from inventory.type.v1.error_reason_pb2 import ErrorReason
 
 REASONS = [name.removeprefix("ERROR_REASON_") for name, number in ErrorReason.items() if number]
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import assert_type
 
+from client import InsufficientStockError, InventoryClient
 from inventory.command.v1.stock_command_service_pb2 import RemoveStockRequest, RemoveStockResponse
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_SALE
-
-from client import InsufficientStockError, InventoryClient
 
 
 async def sell(client: InventoryClient, sku: str, quantity: int) -> int:
