@@ -1,0 +1,1 @@
+"""The whole way, through Envoy, on a running stack."""
