@@ -43,7 +43,7 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
     ] = None,
     seed: Annotated[int, typer.Option(help="Of the made-up orders: the same seed, the same orders.")] = 1,
     orders_a_day: Annotated[int, typer.Option(min=1, help="Of the made-up orders.")] = ORDERS_A_DAY,
-    clients: Annotated[int, typer.Option(min=1, max=64, help="How many sell at once.")] = 8,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="How many sell at once.")] = 16,
     address: Annotated[str, typer.Option(help="host:port of the services; the local stack's.")] = "",
     database: Annotated[
         str,
@@ -87,7 +87,7 @@ def show_the_way(address: str, sku: str) -> None:
     console.print(
         f"\nThe stack still runs; both services answer at [bold]{address}[/bold].\n"
         "  look at it    make status\n"
-        "  ask it        buf curl --protocol grpc --http2-prior-knowledge -d "
+        "  ask it        .venv/bin/buf curl --protocol grpc --http2-prior-knowledge -d "
         f"""'{{"sku": "{sku}"}}' \\\n"""
         f"                http://{address}/inventory.query.v1.StockQueryService/GetAvailability\n"
         "  stop it       make down",

@@ -71,7 +71,8 @@ class Show:
         plan = survey(self._source)
         self._console.print(
             f"[bold]{plan.orders:,} orders[/bold] with {plan.lines:,} lines on {plan.days:,} days,"
-            f" for {len(plan.items):,} items (run {self._run_id})"
+            f" for {len(plan.items):,} items (run {self._run_id})",
+            soft_wrap=True,
         )
         if not plan.target:
             if isinstance(self._source, OrderFile):

@@ -50,7 +50,8 @@ def show_refusal(console: Console, refusal: InsufficientStockError) -> None:
     """Print the refusal as a caller of the client gets it."""
     console.print(
         f"\n[bold]An oversell is refused.[/bold] The client raises [red]{type(refusal).__name__}[/red]"
-        f" ({refusal.code.name}):"
+        f" ({refusal.code.name}):",
+        soft_wrap=True,
     )
     for figure in ("sku", "location_id", "requested", "available"):
         console.print(f"  {figure:<12} {refusal.metadata[figure]}", markup=False)
