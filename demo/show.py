@@ -17,6 +17,7 @@ from demo import commits, opening, probe, proof, report, tour
 from demo.books import Books
 from demo.commits import Commits
 from demo.events import Source
+from demo.levels import read_up_to_date
 from demo.measure import Measurements
 from demo.orders import OrderFile
 from demo.plan import Plan, survey
@@ -108,8 +109,10 @@ class Show:
         books = Books(await self._ledger.standings([*plan.items, probe.ITEM.sku]))
         received = list(opening.opening_stock(plan, books))
         await Till(self._client, books, self._measured).batch(received, f"{self._run_id}/opening")
+        # From here on shoppers look: what they may ask for has to be there.
+        await read_up_to_date(self._client, list(books), books, proof.PATIENCE)
         units = sum(command.add.quantity for command in received)
-        self._say(f"opening stock received: {units:,} units on {len(received):,} levels", start)
+        self._say(f"opening stock received and visible: {units:,} units on {len(received):,} levels", start)
         return books
 
     async def _sell(self, plan: Plan, books: Books) -> None:
