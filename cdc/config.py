@@ -39,7 +39,7 @@ class ProjectorSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
-    redis_url: str = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
     topic: str = Field("inventory.journal", description="the journal; one partition")
     group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
     generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to write")
@@ -55,5 +55,5 @@ class ReconcileSettings(Settings):
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
-    redis_url: str = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
     generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to compare")

@@ -146,7 +146,7 @@ class Projector:
 @asynccontextmanager
 async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer]:
     """Run a projector while its health server is in use. Raise at the end what stopped the projector."""
-    async with connect_writer(config.redis_url, generation=config.generation) as writer:
+    async with connect_writer(config.redis_url.get_secret_value(), generation=config.generation) as writer:
         consumer = JournalConsumer(config.bootstrap_servers, config.group_id, config.topic)
         projector = Projector(consumer, writer, config.batch_records)
         running = asyncio.create_task(projector.run(), name="projector")

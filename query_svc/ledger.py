@@ -15,12 +15,15 @@ from inventory.type.v1.stock_pb2 import MovementKind, MovementReason, StockMovem
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 MAX_STATEMENT_SECONDS = 30.0
+# Calls that wait for a connection; one more is told that the database does not answer.
+MAX_WAITING = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
+_LAST_MICROSECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
 
 _ITEM_EXISTS = "SELECT EXISTS (SELECT FROM items WHERE sku = %s)"
-# With a location the primary key gives the order by version; record_time never decreases along it. Without
-# one the index by time does.
+# Answered from the index by time, partition after partition, no further than the page goes. The bound on
+# record_time says nothing new, but lets the partitions before it be left out.
 _HISTORY = """
 SELECT sku, location_id, version, kind, reason, on_hand_delta, reserved_delta, backordered_delta,
        in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
@@ -31,7 +34,10 @@ ORDER BY record_time {direction}, location_id {direction}, version {direction}
 LIMIT %(limit)s
 """
 _AT_LOCATION = "AND location_id = %(location_id)s"
-_AFTER = "AND (record_time, location_id, version) {comparison} (%(time)s, %(place)s, %(version)s)"
+_AFTER = """
+  AND record_time {comparison}= %(time)s
+  AND (record_time, location_id, version) {comparison} (%(time)s, %(place)s, %(version)s)
+"""
 
 
 class LedgerUnavailableError(Exception):
@@ -45,6 +51,10 @@ class Place(NamedTuple):
     location_id: str
     version: int
 
+    def is_possible(self) -> bool:
+        """Tell whether an entry could stand there; what comes from outside may name no time or text."""
+        return 0 <= self.record_time < _LAST_MICROSECOND and "\0" not in self.location_id
+
 
 def place_of(movement: StockMovement) -> Place:
     """Return where the entry stands."""
@@ -56,16 +66,17 @@ class Ledger:
     """Reads the ledger as the role `inventory_query`.
 
     Use as an async context manager; entering it does not wait for the database. Every method raises
-    LedgerUnavailableError.
+    LedgerUnavailableError, after `connect_timeout` at the latest when no connection can be had.
     """
 
     def __init__(self, database_url: str, *, connections: int, connect_timeout: float) -> None:
         """Take the pool's size and the longest wait for a connection, in seconds."""
+        self._connect_timeout = connect_timeout
         self._pool = AsyncConnectionPool[Connection](
             database_url,
             min_size=1,
             max_size=connections,
-            timeout=connect_timeout,
+            max_waiting=MAX_WAITING,
             open=False,
             kwargs={
                 "application_name": "inventory-query",
@@ -121,7 +132,8 @@ class Ledger:
     ) -> list[tuple[Any, ...]]:
         milliseconds = max(1, int(min(seconds, MAX_STATEMENT_SECONDS) * 1000))
         try:
-            async with self._pool.connection(timeout=seconds) as connection, connection.pipeline():
+            wait = min(seconds, self._connect_timeout)
+            async with self._pool.connection(timeout=wait) as connection, connection.pipeline():
                 await connection.execute(
                     "SELECT set_config('statement_timeout', %s, true)", (str(milliseconds),)
                 )

@@ -17,6 +17,9 @@ from query_svc.read_model.errors import ReadModelRewoundError, translated
 from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
 from query_svc.read_model.values import pack, pack_level
 
+# A Redis that has lost the function has lost its data.
+_REWOUND = ("REWOUND", "Function not found")
+
 
 @dataclass(frozen=True, slots=True)
 class Changes:
@@ -111,14 +114,14 @@ class ReadModelWriter:
             values = [part for _, field, value in changes for part in (field, value)]
             arguments = [self._source, self._offsets[bucket], self._end, *values]
             pipeline.execute_command("FCALL", functions.APPLY, len(keys), *keys, *arguments)
-        try:
-            with translated():
-                counts = cast("list[tuple[int, int]]", await pipeline.execute())
-        except ResponseError as error:
-            # A Redis that has lost the function has lost its data.
-            if str(error).startswith(("REWOUND", "Function not found")):
-                raise ReadModelRewoundError(str(error)) from error
-            raise
+        with translated():
+            answers = await pipeline.execute(raise_on_error=False)
+            for answer in answers:
+                if isinstance(answer, ResponseError) and str(answer).startswith(_REWOUND):
+                    raise ReadModelRewoundError(str(answer)) from answer
+                if isinstance(answer, Exception):
+                    raise answer
+        counts = cast("list[tuple[int, int]]", answers)
         for bucket in grouped:
             self._offsets[bucket] = self._end
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))

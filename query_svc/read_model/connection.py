@@ -20,4 +20,5 @@ def open_redis(url: str, *, timeout: float, max_connections: int) -> Redis:
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1),
     )
-    return Redis(connection_pool=pool)
+    # Owned by the client, so that closing it closes the connections.
+    return Redis.from_pool(pool)

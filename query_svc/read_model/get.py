@@ -1,7 +1,8 @@
 """Reading the read model."""
 
-from collections.abc import Sequence
-from typing import Self, cast
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
+from typing import Any, Self, cast
 
 from redis.asyncio import Redis
 
@@ -14,6 +15,7 @@ from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
 from query_svc.read_model.values import unpack, unpack_level
 
 MAX_NAMES = 500
+SCAN_COUNT = 500
 
 
 class ReadModel:
@@ -36,8 +38,7 @@ class ReadModel:
 
     async def levels(self, names: Sequence[tuple[str, str]]) -> list[StockLevel | None]:
         """Return the levels of up to 500 (sku, location_id), in that order, None where there is none."""
-        if len(names) > MAX_NAMES:
-            raise ValueError(f"at most {MAX_NAMES} levels at once, not {len(names)}")
+        _check_number(names)
         pipeline = self._redis.pipeline(transaction=False)
         for sku, location_id in names:
             pipeline.hget(self._keys.levels(sku), location_id)
@@ -60,6 +61,16 @@ class ReadModel:
             value = cast("bytes | None", await self._redis.hget(self._keys.items(bucket_of(sku)), sku))
         return None if value is None else unpack(Item, value)
 
+    async def items(self, skus: Sequence[str]) -> list[Item | None]:
+        """Return up to 500 items by their SKUs, in that order, None where there is none."""
+        _check_number(skus)
+        pipeline = self._redis.pipeline(transaction=False)
+        for sku in skus:
+            pipeline.hget(self._keys.items(bucket_of(sku)), sku)
+        with translated():
+            values = await pipeline.execute()
+        return [None if value is None else unpack(Item, value) for value in values]
+
     async def locations(self) -> list[Location]:
         """Return every location, by location_id."""
         pipeline = self._redis.pipeline(transaction=False)
@@ -70,6 +81,29 @@ class ReadModel:
         found = [unpack(Location, value) for values in buckets for value in values]
         return sorted(found, key=lambda location: location.location_id)
 
+    async def level_names(self) -> AsyncIterator[list[tuple[str, str]]]:
+        """Yield every (sku, location_id) there is, in pages and in no order; a name may come twice.
+
+        Many round trips. What comes or goes meanwhile may or may not be among them.
+        """
+        async for keys in self._walk(partial(self._redis.scan, match=self._keys.levels_pattern())):
+            pipeline = self._redis.pipeline(transaction=False)
+            for key in keys:
+                pipeline.hkeys(key)
+            with translated():
+                found = await pipeline.execute()
+            yield [
+                (self._keys.sku_of_levels(key.decode()), location_id.decode())
+                for key, location_ids in zip(keys, found, strict=True)
+                for location_id in location_ids
+            ]
+
+    async def skus(self) -> AsyncIterator[list[str]]:
+        """Yield the SKU of every item there is, in pages and in no order, as `level_names` does."""
+        for bucket in range(BUCKETS):
+            async for skus in self._walk(partial(self._redis.hscan, self._keys.items(bucket))):
+                yield [sku.decode() for sku in skus]
+
     async def ping(self) -> None:
         """Return when Redis answers."""
         with translated():
@@ -79,11 +113,25 @@ class ReadModel:
         """Close every connection."""
         await self._redis.aclose()
 
+    async def _walk(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:
+        """Yield what a SCAN command finds, page by page."""
+        cursor = None
+        while cursor != 0:
+            with translated():
+                cursor, page = await scan(cursor=cursor or 0, count=SCAN_COUNT)
+            if page:
+                yield list(page)
+
     async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+def _check_number(names: Sequence[object]) -> None:
+    if len(names) > MAX_NAMES:
+        raise ValueError(f"at most {MAX_NAMES} names at once, not {len(names)}")
 
 
 def connect(

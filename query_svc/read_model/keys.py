@@ -28,6 +28,14 @@ class Keys:
         """Return the key of an item's levels, by location_id."""
         return f"{self.generation}:{{b{bucket_of(sku)}}}:levels:{sku}"
 
+    def levels_pattern(self) -> str:
+        """Return what SCAN takes for the keys of all levels."""
+        return f"{self.generation}:{{b*}}:levels:*"
+
+    def sku_of_levels(self, key: str) -> str:
+        """Return the SKU of a key of levels."""
+        return key.split(":", 3)[3]
+
     def items(self, bucket: int) -> str:
         """Return the key of a bucket's items, by SKU."""
         return f"{self.generation}:{{b{bucket}}}:items"

@@ -17,6 +17,8 @@ from serving.validation import check
 Context = ServicerContext[Any, Any]
 
 DEFAULT_PAGE_SIZE = 100
+# A message is at most 4 MiB; a location, with every text as long as it may be, about 6 kB.
+MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class CatalogQueries(CatalogQueryServiceServicer):
@@ -48,24 +50,39 @@ class CatalogQueries(CatalogQueryServiceServicer):
         if request.page_token:
             kinds = (int if request.order_by == pb.LOCATION_ORDER_PRIORITY else str, str)
             after = page_tokens.decode(request.page_token, request, kinds)
-            found = [location for location in found if list(_place(location, request.order_by)) > after]
+            found = [location for location in found if _place(location, request.order_by) > after]
         found.sort(key=lambda location: _place(location, request.order_by))
-        size = request.page_size or DEFAULT_PAGE_SIZE
-        page = found[:size]
-        more = len(found) > size
+        page = _page(found, request.page_size or DEFAULT_PAGE_SIZE)
+        more = len(found) > len(page)
         token = page_tokens.encode(_place(page[-1], request.order_by), request) if more else ""
         return pb.ListLocationsResponse(locations=page, next_page_token=token)
 
 
-def _place(location: Location, order: pb.LocationOrder.ValueType) -> tuple[str | int, str]:
-    """Return where the location stands in the order; no two stand in the same place."""
+def _place(location: Location, order: pb.LocationOrder.ValueType) -> list[str | int]:
+    """Return where the location stands in the order; no two stand in the same place.
+
+    Of a name, the first MAX_TEXT_BYTES bytes count, since a page token holds no more of it.
+    """
     match order:
         case pb.LOCATION_ORDER_NAME:
-            return location.name, location.location_id
+            name = location.name.encode()[: page_tokens.MAX_TEXT_BYTES].decode(errors="ignore")
+            return [name, location.location_id]
         case pb.LOCATION_ORDER_PRIORITY:
-            return location.priority, location.location_id
+            return [location.priority, location.location_id]
         case _:
-            return "", location.location_id
+            return ["", location.location_id]
+
+
+def _page(found: list[Location], size: int) -> list[Location]:
+    """Return the first `size` of them, or fewer where they would outgrow a message."""
+    page: list[Location] = []
+    free = MAX_PAGE_BYTES
+    for location in found[:size]:
+        free -= location.ByteSize()
+        if free < 0:
+            break
+        page.append(location)
+    return page
 
 
 def _matches(location: Location, wanted: pb.LocationFilter) -> bool:

