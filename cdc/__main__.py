@@ -1,5 +1,7 @@
 """`python -m cdc`: the processes and tools of change data capture, one subcommand each."""
 
+from typing import Annotated
+
 import typer
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -27,6 +29,17 @@ def projector() -> None:
     from cdc.projector_process import main  # noqa: PLC0415 - each subcommand loads only what it uses
 
     main()
+
+
+@app.command()
+def reconcile(
+    *,
+    wait: Annotated[float, typer.Option(help="Seconds that the read model may take to catch up.")] = 0.0,
+) -> None:
+    """Prove that ledger, rows and read model tell the same; exit code 1 when they do not."""
+    from cdc.reconcile import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main(wait)
 
 
 if __name__ == "__main__":

@@ -17,6 +17,7 @@ from demo.generator import ORDERS_A_DAY, Generator
 from demo.orders import OrderFile, OrderFileError
 from demo.probe import NotVisibleError
 from demo.tour import OversoldError
+from query_svc.read_model import ReadModelUnavailableError
 from stack.addresses import Addresses
 from stack.home import from_variables
 
@@ -24,6 +25,7 @@ DEFAULT_DAYS = 5
 ERRORS = (
     InventoryError,
     psycopg.Error,
+    ReadModelUnavailableError,
     OrderFileError,
     show.NothingToSellError,
     NotVisibleError,
@@ -52,18 +54,23 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
             help="URL to read its ledger; the local stack's.",
         ),
     ] = "",
+    redis: Annotated[
+        str,
+        typer.Option(envvar="INVENTORY_DEMO_REDIS", help="URL of its read model; the local stack's."),
+    ] = "",
 ) -> None:
     """Sell days of orders through a running stack, measure it, and prove that everything adds up.
 
     Exit code 1 when something does not add up, or the run could not be finished.
     """
     home = from_variables()
-    if not (address and database) and not home.folder.exists():
+    if not (address and database and redis) and not home.folder.exists():
         stop([f"there is no stack {home.name}: start it with `make up`"])
     local = Addresses(home)
     setting = show.Setting(
         address=address or local.envoy,
         database=database or local.postgres_url("query"),
+        redis=redis or local.redis_url,
         clients=clients,
     )
     source: Source = (

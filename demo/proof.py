@@ -5,11 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cdc.reconcile import reconcile
 from client import InventoryClient
 from demo.books import Books, Standing
 from demo.commits import Commits
 from demo.levels import read_up_to_date
 from demo.orders import Intake
+from query_svc.read_model import ReadModel
 
 # How long the view may take to catch up with the last acknowledged command.
 PATIENCE = 30.0
@@ -59,6 +61,17 @@ async def check_ledger(commits: Commits, books: Books, actor: str, since: dateti
         f"{ledger.entries:,} entries",
         len(faults),
         tuple(faults[:SHOWN_FAULTS]),
+    )
+
+
+async def check_stores(database: str, view: ReadModel) -> Check:
+    """Compare the ledger, the rows and the read model with each other, all of each."""
+    report = await reconcile(database, view, wait=PATIENCE)
+    return Check(
+        "for every item and place: sum of the ledger = row = projection, versions dense",
+        f"{report.levels:,} levels, {report.entries:,} entries",
+        report.fault_count,
+        tuple(report.faults[:SHOWN_FAULTS]),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -24,6 +25,7 @@ from demo.plan import Plan, survey
 from demo.probe import Probe
 from demo.selling import Selling
 from demo.till import Till
+from query_svc import read_model
 
 # One deadline for all attempts of a call: long enough to ride out the restart of a service.
 TIMEOUT = 30.0
@@ -40,11 +42,12 @@ class Setting:
     """Where the show takes place.
 
     address: host:port of both services. database: URL of Postgres for a role that may read the ledger.
-    clients: how many tills sell at once, each with a connection of its own.
+    redis: URL of the read model. clients: how many tills sell at once, each with a connection of its own.
     """
 
     address: str
     database: str
+    redis: str
     clients: int
 
 
@@ -55,14 +58,21 @@ class NothingToSellError(Exception):
 class Show:
     """One run over a source of orders. Every command of the run has its id as actor in the ledger."""
 
-    def __init__(
-        self, console: Console, source: Source, clients: list[InventoryClient], ledger: Commits, run_id: str
+    def __init__(  # noqa: PLR0913, PLR0917 - what a show is put together from
+        self,
+        console: Console,
+        source: Source,
+        clients: list[InventoryClient],
+        ledger: Commits,
+        check_stores: Callable[[], Awaitable[proof.Check]],
+        run_id: str,
     ) -> None:
         self._console = console
         self._source = source
         self._clients = clients
         self._client = clients[0]
         self._ledger = ledger
+        self._check_stores = check_stores
         self._run_id = run_id
         self._measured = Measurements()
 
@@ -84,6 +94,7 @@ class Show:
         checks = [
             await proof.check_view(self._client, books),
             await proof.check_ledger(self._ledger, books, self._run_id, since),
+            await self._check_stores(),
         ]
         best_seller = max(plan.target, key=lambda level: plan.target[level])[0]
         tour.show_refusal(self._console, await tour.oversell(self._client, best_seller))
@@ -153,8 +164,9 @@ class Show:
 async def run(setting: Setting, source: Source, console: Console) -> bool:
     """Run the show; return whether everything was proved.
 
-    Raises NothingToSellError, client.InventoryError, psycopg.Error, demo.orders.OrderFileError,
-    demo.probe.NotVisibleError and demo.tour.OversoldError, those of concurrent tasks in an exception group.
+    Raises NothingToSellError, client.InventoryError, psycopg.Error, ReadModelUnavailableError,
+    demo.orders.OrderFileError, demo.probe.NotVisibleError and demo.tour.OversoldError, those of concurrent
+    tasks in an exception group.
     """
     run_id = f"demo-{uuid.uuid4().hex[:8]}"
     async with AsyncExitStack() as stack:
@@ -163,4 +175,9 @@ async def run(setting: Setting, source: Source, console: Console) -> bool:
             for _ in range(setting.clients)
         ]
         ledger = await stack.enter_async_context(commits.connect(setting.database))
-        return await Show(console, source, clients, ledger, run_id).run()
+        view = await stack.enter_async_context(read_model.connect(setting.redis))
+
+        def check_stores() -> Awaitable[proof.Check]:
+            return proof.check_stores(setting.database, view)
+
+        return await Show(console, source, clients, ledger, check_stores, run_id).run()

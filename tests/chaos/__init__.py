@@ -1,0 +1,1 @@
+"""Processes killed under load, on the real stack."""

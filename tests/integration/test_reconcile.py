@@ -1,0 +1,117 @@
+"""The proof proves: a planted corruption in each place is found, and named."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from uuid import uuid4
+
+import psycopg
+import pytest
+from redis import Redis
+
+from cdc.reconcile import Report, reconcile
+from client import InventoryClient
+from inventory.command.v1 import item_command_service_pb2, location_command_service_pb2
+from inventory.command.v1 import stock_command_service_pb2 as pb
+from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
+from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
+from query_svc.read_model import Changes, ReadModel, connect, connect_writer
+from tests.stack_fixture import RunningStack
+from tests.stock import level
+
+pytestmark = pytest.mark.stack
+
+
+@dataclass
+class Shop:
+    """An item with three entries at one place, and the means to look at it and to spoil it."""
+
+    stack: RunningStack
+    view: ReadModel
+    sku: str
+    place: str
+
+    async def report(self, wait: float = 0.0) -> Report:
+        """Reconcile everything."""
+        return await reconcile(self.stack.postgres_url("query"), self.view, wait=wait)
+
+    def spoil(self, statement: str) -> None:
+        """Run SQL as the owner, with the item and the place as its parameters."""
+        with psycopg.connect(self.stack.postgres_url("owner"), autocommit=True) as connection:
+            connection.execute(statement, {"sku": self.sku, "place": self.place})
+
+
+@pytest.fixture
+async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
+    """Give a shop that reconciles."""
+    sku, place = f"R-{uuid4().hex[:8]}", f"P-{uuid4().hex[:8]}"
+    async with InventoryClient(stack.envoy, actor="tester") as client, connect(stack.redis_url) as view:
+        await client.create_item(item_command_service_pb2.CreateItemRequest(sku=sku, name="Mug"))
+        await client.create_location(
+            location_command_service_pb2.CreateLocationRequest(
+                location_id=place, name="North", kind=LOCATION_KIND_STORE
+            )
+        )
+        for quantity in (5, 6, 7):
+            await client.add_stock(
+                pb.AddStockRequest(
+                    sku=sku, location_id=place, quantity=quantity, reason=MOVEMENT_REASON_RECEIPT
+                )
+            )
+        shop = Shop(stack, view, sku, place)
+        report = await shop.report(wait=20)
+        assert report.faults == []
+        yield shop
+
+
+@pytest.mark.parametrize(
+    ("spoil", "mend"),
+    [
+        ("UPDATE stock_levels SET on_hand = on_hand + 1", "UPDATE stock_levels SET on_hand = on_hand - 1"),
+        ("UPDATE stock_levels SET version = version + 1", "UPDATE stock_levels SET version = version - 1"),
+        (
+            "UPDATE stock_movements SET on_hand_delta = on_hand_delta + 1",
+            "UPDATE stock_movements SET on_hand_delta = on_hand_delta - 1",
+        ),
+        (
+            "UPDATE stock_movements SET on_hand = on_hand + 1",
+            "UPDATE stock_movements SET on_hand = on_hand - 1",
+        ),
+        (
+            "UPDATE stock_movements SET version = version + 10",
+            "UPDATE stock_movements SET version = version - 10",
+        ),
+    ],
+)
+async def test_a_spoilt_row_or_entry_is_found(shop: Shop, spoil: str, mend: str) -> None:
+    where = " WHERE sku = %(sku)s AND location_id = %(place)s"
+    shop.spoil(spoil + where)
+    try:
+        report = await shop.report()
+    finally:
+        shop.spoil(mend + where)
+    assert report.fault_count >= 1
+    assert all(fault.startswith(f"{shop.sku} at {shop.place}") for fault in report.faults)
+    assert (await shop.report()).fault_count == 0
+
+
+async def test_a_spoilt_view_is_found(shop: Shop) -> None:
+    """What the projector has not written is noticed: another figure, a level too many, one too few."""
+    with Redis.from_url(shop.stack.redis_url) as redis:
+        (key,) = redis.keys(f"*:levels:{shop.sku}")
+        right = redis.hget(key, shop.place)
+        try:
+            async with connect_writer(shop.stack.redis_url) as writer:
+                await writer.resume("test")
+                wrong = [level(shop.sku, shop.place, 99, 123), level(shop.sku, "NOWHERE", 1)]
+                await writer.apply(Changes(wrong, [], []), 1)
+            faults = (await shop.report()).faults
+            assert any("the read model shows [123" in fault for fault in faults)
+            assert any(fault.startswith(f"{shop.sku} at NOWHERE") for fault in faults)
+            redis.hdel(key, "NOWHERE", shop.place)
+            (fault,) = (await shop.report()).faults
+            assert "the read model shows None" in fault
+        finally:
+            redis.hset(key, shop.place, right)
+    assert (await shop.report()).fault_count == 0
