@@ -62,6 +62,10 @@ clean: venv ## Stop the stack and remove its data
 demo: up ## Run the main job and prove it (ORDERS=file of order lines, DAYS=number of days)
 	@$(PYTHON) -m demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DAYS),--days $(DAYS))
 
+.PHONY: reconcile
+reconcile: venv ## Prove that ledger, rows and read model of the running stack tell the same
+	@$(PYTHON) -m stack reconcile
+
 ##—— Checks ——————————————————————————————————————————————————————————————————————————————————————
 
 .PHONY: test

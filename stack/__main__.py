@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import time
 from typing import Annotated
@@ -112,6 +113,18 @@ def logs(name: Annotated[str, typer.Argument(help="A program; all of them if lef
     if missing or not files:
         raise StackError(f"there is no log {missing[0] if missing else home.logs}")
     os.execvp("tail", ["tail", "-n", "20", "-F", *map(str, files)])  # noqa: S606, S607
+
+
+@app.command()
+def reconcile() -> None:
+    """Prove that ledger, rows and read model tell the same; exit code 1 when they do not."""
+    at = Addresses(from_variables())
+    environment = os.environ | {
+        "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+        "INVENTORY_CDC_REDIS_URL": at.redis_url,
+    }
+    command = [sys.executable, "-m", "cdc", "reconcile", "--wait", "10"]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 
 @app.command()
