@@ -66,7 +66,7 @@ def location(location_id: str, version: int, name: str = "North") -> Location:
 def transaction(number: int, *contents: StockLevel | Item | Location) -> Transaction:
     """Return the whole transaction that left the contents as they are."""
     return Transaction(
-        transaction_id=str(UUID(int=number, version=7)),
+        transaction_id=str(UUID(int=number)),
         part=1,
         part_count=1,
         levels=[one for one in contents if isinstance(one, StockLevel)],

@@ -9,6 +9,7 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+from redis import Redis
 
 from cdc.reconcile import reconcile
 from client import DeadlineExceededError, InventoryClient, UnavailableError
@@ -94,3 +95,20 @@ async def test_a_killed_process_costs_nothing(stack: RunningStack, victim: str) 
             [place],
         ).fetchone()
     assert entries == (TILLS * COMMANDS, TILLS * COMMANDS)
+
+
+async def test_an_emptied_view_is_filled_again_from_the_journal(stack: RunningStack) -> None:
+    """Replayed from zero, the journal gives the same read model, byte for byte."""
+
+    def contents(redis: Redis) -> dict[bytes, object]:
+        keys = [key for key in redis.scan_iter(count=1000) if not key.endswith(b":offsets")]
+        return {key: redis.hgetall(key) for key in keys}
+
+    async with connect(stack.redis_url) as view:
+        with Redis.from_url(stack.redis_url) as redis:
+            assert (await reconcile(stack.postgres_url("query"), view, wait=30)).faults == []
+            before = contents(redis)
+            assert before
+            redis.flushall()
+            assert (await reconcile(stack.postgres_url("query"), view, wait=60)).faults == []
+            assert contents(redis) == before

@@ -1,8 +1,14 @@
-"""Many callers at once, through both worker processes of a command service, on the real database."""
+"""Many callers at once, through two processes of the command service, on the real database."""
 
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
 from uuid import uuid4
 
 import psycopg
@@ -17,9 +23,38 @@ from inventory.type.v1.stock_pb2 import (
     MOVEMENT_REASON_RECEIPT,
     MOVEMENT_REASON_SALE,
 )
+from stack.readiness import grpc_health
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
+
+
+@pytest.fixture(scope="module")
+def second(stack: RunningStack) -> Iterator[str]:
+    """Give the address of a second command service on the same database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    environment = os.environ | {
+        "INVENTORY_COMMAND_LISTEN": address,
+        "INVENTORY_COMMAND_DATABASE_URL": stack.postgres_url("command"),
+        "INVENTORY_COMMAND_DRAIN_SECONDS": "0",
+    }
+    log = stack.home.log("command-second")
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "command_svc"], env=environment, stdout=output, stderr=output
+        )
+        try:
+            ready, deadline = grpc_health(address), time.monotonic() + 30
+            while (missing := ready()) is not None:
+                assert process.poll() is None, log.read_text()
+                assert time.monotonic() < deadline, missing
+                time.sleep(0.1)
+            yield address
+        finally:
+            process.terminate()
+            process.wait(30)
 
 
 async def open_shop(client: InventoryClient, *places: str) -> str:
@@ -47,12 +82,9 @@ def sale(sku: str, place: str, quantity: int, request_id: str = "") -> pb.Remove
     )
 
 
-async def test_exactly_the_stock_is_sold(stack: RunningStack) -> None:
+async def test_exactly_the_stock_is_sold(stack: RunningStack, second: str) -> None:
     place = f"P-{uuid4().hex[:8]}"
-    async with (
-        InventoryClient(stack.command, actor="a") as one,
-        InventoryClient(stack.envoy, actor="b") as other,
-    ):
+    async with InventoryClient(stack.envoy, actor="a") as one, InventoryClient(second, actor="a") as other:
         sku = await open_shop(one, place)
         await one.add_stock(receipt(sku, place, 100))
 
@@ -76,14 +108,15 @@ async def test_exactly_the_stock_is_sold(stack: RunningStack) -> None:
     assert versions == (list(range(1, 35)),)
 
 
-async def test_the_same_request_many_times_at_once_is_one(stack: RunningStack) -> None:
+async def test_the_same_request_many_times_at_once_is_one(stack: RunningStack, second: str) -> None:
     place = f"P-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.envoy, actor="a") as client:
+    async with InventoryClient(stack.envoy, actor="a") as client, InventoryClient(second, actor="a") as other:
+        both = (client, other)
         sku = await open_shop(client, place)
         await client.add_stock(receipt(sku, place, 100))
         request_id = f"once-{uuid4().hex}"
         answers = await asyncio.gather(
-            *(client.remove_stock(sale(sku, place, 3, request_id)) for _ in range(40))
+            *(both[n % 2].remove_stock(sale(sku, place, 3, request_id)) for n in range(40))
         )
         assert len({answer.SerializeToString(deterministic=True) for answer in answers}) == 1
         assert answers[0].level.on_hand == 97
@@ -92,7 +125,7 @@ async def test_the_same_request_many_times_at_once_is_one(stack: RunningStack) -
 
         conflicting = f"either-{uuid4().hex}"
         outcomes = await asyncio.gather(
-            *(client.remove_stock(sale(sku, place, 1 + n % 2, conflicting)) for n in range(40)),
+            *(both[n // 2 % 2].remove_stock(sale(sku, place, 1 + n % 2, conflicting)) for n in range(40)),
             return_exceptions=True,
         )
         refused = [outcome for outcome in outcomes if isinstance(outcome, RequestIdReusedError)]
@@ -102,19 +135,22 @@ async def test_the_same_request_many_times_at_once_is_one(stack: RunningStack) -
         assert after.level.version == 4
 
 
-async def test_moves_in_both_directions_never_deadlock(stack: RunningStack) -> None:
+async def test_moves_in_both_directions_never_deadlock(stack: RunningStack, second: str) -> None:
     places = [f"P-{uuid4().hex[:8]}" for _ in range(2)]
     with psycopg.connect(stack.postgres_url("postgres")) as connection:
         deadlocks = "SELECT sum(deadlocks) FROM pg_stat_database"
         before = connection.execute(deadlocks).fetchone()
-        async with InventoryClient(stack.envoy, actor="a") as client:
+        async with (
+            InventoryClient(stack.envoy, actor="a") as client,
+            InventoryClient(second, actor="a") as other,
+        ):
             sku = await open_shop(client, *places)
             for place in places:
                 await client.add_stock(receipt(sku, place, 1000))
 
             async def move(number: int) -> None:
                 source, destination = places if number % 2 else places[::-1]
-                await client.move_stock(
+                await (client, other)[number // 2 % 2].move_stock(
                     pb.MoveStockRequest(
                         sku=sku,
                         source_location_id=source,

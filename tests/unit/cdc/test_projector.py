@@ -1,0 +1,76 @@
+"""The fold: whatever order and repetition the records come in, the newest version of each thing remains."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cdc.projector import UndecodableError, decode, fold, project
+from inventory.journal.v1.transaction_pb2 import Transaction
+from tests.stock import item, level, location, transaction
+
+histories = st.lists(
+    st.tuples(st.sampled_from(["A", "B"]), st.sampled_from(["W", "S"])), min_size=1, max_size=30
+)
+
+
+def journal(history: list[tuple[str, str]]) -> list[Transaction]:
+    """Return a transaction for each step: the level's next version, and an item's and a location's."""
+    versions: dict[tuple[str, str], int] = {}
+    transactions = []
+    for number, name in enumerate(history, start=1):
+        versions[name] = versions.get(name, 0) + 1
+        here = level(*name, versions[name], on_hand=number)
+        transactions.append(transaction(number, here, item(name[0], number), location(name[1], number)))
+    return transactions
+
+
+@given(histories, st.randoms(use_true_random=False))
+def test_neither_order_nor_repetition_matters(history: list[tuple[str, str]], rng: random.Random) -> None:
+    records = [one.SerializeToString() for one in journal(history)]
+    shuffled = records + rng.choices(records, k=len(records))
+    rng.shuffle(shuffled)
+    expected, found = project(records), project(shuffled)
+    assert expected.fault is found.fault is None
+    for kind in ("levels", "items", "locations"):
+        texts = [
+            sorted(one.SerializeToString(deterministic=True) for one in getattr(one_of, kind))
+            for one_of in (expected.changes, found.changes)
+        ]
+        assert texts[0] == texts[1]
+
+
+@given(histories)
+def test_the_newest_of_each_remains(history: list[tuple[str, str]]) -> None:
+    changes = fold(journal(history))
+    assert {(one.sku, one.location_id): one.version for one in changes.levels} == {
+        name: history.count(name) for name in history
+    }
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        b"",
+        b"\xff\xff",
+        transaction(1, level("", "W", 1)).SerializeToString(),
+        transaction(1, level("A", "W", 0)).SerializeToString(),
+        transaction(1, item("", 1)).SerializeToString(),
+        transaction(1, location("", 1)).SerializeToString(),
+    ],
+)
+def test_what_is_no_transaction_is_refused(value: bytes | None) -> None:
+    with pytest.raises(UndecodableError):
+        decode(value)
+
+
+def test_what_stands_before_a_broken_record_is_kept() -> None:
+    good = [one.SerializeToString() for one in journal([("A", "W"), ("A", "W")])]
+    found = project([*good, b"\xff\xff", *good])
+    assert found.decoded == 2
+    assert found.fault is not None
+    assert [one.version for one in found.changes.levels] == [2]
