@@ -31,12 +31,13 @@ def _parts(transaction: Transaction) -> Iterator[TransactionMessage]:
         (("movements", movement_message(entry, transaction.id)) for entry in transaction.movements),
         (("levels", level_message(after)) for _, after in transaction.changed_levels()),
     )
-    part, size = _empty(transaction), 0
+    empty = _empty(transaction).ByteSize() + 12  # its numbers
+    part, size = _empty(transaction), empty
     for name, message in contents:
         added = message.ByteSize() + 8  # its tag and length
-        if size and size + added > MAX_PART_BYTES:
+        if size > empty and size + added > MAX_PART_BYTES:
             yield part
-            part, size = _empty(transaction), 0
+            part, size = _empty(transaction), empty
         getattr(part, name).append(message)
         size += added
     yield part
