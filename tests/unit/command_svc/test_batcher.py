@@ -1,155 +1,302 @@
-"""The lane: what is gathered, what is tried again, and what happens to whom when something goes wrong."""
+"""The lane: what shares a transaction, what is tried again, who is told what."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 
 import pytest
 
 from command_svc.batcher import Batcher, ClosedError, Limits, QueueFullError
-from command_svc.domain.batch import Scope, Submission
-from command_svc.domain.stock import AddStock
+from command_svc.domain.batch import AtomicRefusalError, Scope, Submission, Verdict
+from command_svc.domain.levels import LevelKey
+from command_svc.domain.refusals import InsufficientStockError
+from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction
-from command_svc.store.errors import ConflictError, RejectedError, StoreError, UnavailableError
-from tests.unit.command_svc.making import MUG, submission, transaction
+from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
+from tests.unit.command_svc.making import MUG, MUG_AT_STORE, request, submission, transaction
+from tests.unit.command_svc.memory_store import MemoryStore
 
-QUICK = Limits(batch=4, queue=8, tries=3, first_backoff=0.001, longest_backoff=0.002)
-POISON = 666
+PATIENCE = 5.0
+QUICK = Limits(tries=4, first_backoff=0.0001, longest_backoff=0.001)
+ADD = AddStock(MUG, 1, "RECEIPT")
+POISON = LevelKey("PEN", "WH")
 
 
-class Store:
-    """Decides on an empty stock; waits for `gate`, fails as told, refuses a batch with a poisoned command."""
+class SteeredStore(MemoryStore):
+    """A store whose transactions wait at a gate and fail as told.
+
+    One of `failures` is raised for each transaction, and nothing of it is kept. A transaction that touches
+    the level POISON is rejected while `poisoned`.
+    """
 
     def __init__(self) -> None:
+        super().__init__()
         self.gate = asyncio.Event()
         self.gate.set()
-        self.failures: list[StoreError] = []
-        self.sizes: list[int] = []
+        self.entered = asyncio.Event()
+        self.failures: list[Exception] = []
+        self.poisoned = False
+        self.scopes: list[Scope] = []
 
     async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
-        """Note how many requests came together."""
-        self.sizes.append(len(scope.request_ids))
+        """Do as told, else as any store."""
+        self.scopes.append(scope)
+        self.entered.set()
         await self.gate.wait()
         if self.failures:
+            decide(transaction())  # what was decided before the failure must not count
             raise self.failures.pop(0)
-        working = transaction()
-        decide(working)
-        if any(entry.delta.on_hand == POISON for entry in working.movements):
+        if self.poisoned and POISON in scope.levels:
             raise RejectedError
+        await super().transact(scope, decide)
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many requests each transaction held."""
+        return [len(scope.request_ids) for scope in self.scopes]
 
 
-def add(quantity: int = 1) -> Submission:
-    """Return a submission of one command."""
-    return submission(AddStock(MUG, quantity, "RECEIPT"))
+@asynccontextmanager
+async def lane(store: SteeredStore, limits: Limits = QUICK) -> AsyncIterator[Batcher]:
+    """Run a lane, and end the test rather than wait for ever."""
+    async with asyncio.timeout(PATIENCE), Batcher(store, limits) as batcher:
+        yield batcher
 
 
-async def wait_for(store: Store, transactions: int) -> None:
-    """Wait until so many transactions have begun."""
-    async with asyncio.timeout(5):
-        while len(store.sizes) < transactions:  # noqa: ASYNC110 - the lane knows nothing of tests
-            await asyncio.sleep(0)
+async def ask(batcher: Batcher, *asked: Submission) -> list[asyncio.Task[list[Verdict]]]:
+    """Submit, in this order, without waiting for the answers."""
+    tasks = [asyncio.create_task(batcher.submit(one)) for one in asked]
+    await asyncio.sleep(0)  # every task has run up to its wait for the answer
+    return tasks
 
 
-async def test_a_lone_submission_goes_straight_through() -> None:
-    store = Store()
-    async with Batcher(store, QUICK) as batcher:
-        (answer,) = await batcher.submit(add())
-    assert isinstance(answer, bytes)
-    assert store.sizes == [1]
-
-
-async def test_what_waits_goes_together_up_to_the_bound() -> None:
-    store = Store()
+async def busy(batcher: Batcher, store: SteeredStore) -> asyncio.Task[list[Verdict]]:
+    """Close the gate behind a first transaction, so that what is submitted next waits."""
     store.gate.clear()
-    async with Batcher(store, QUICK) as batcher:
-        callers = [asyncio.create_task(batcher.submit(add()))]
-        await wait_for(store, 1)
-        callers += [asyncio.create_task(batcher.submit(add())) for _ in range(6)]
-        await asyncio.sleep(0)
+    (first,) = await ask(batcher, submission(ADD))
+    await store.entered.wait()
+    return first
+
+
+def accepted(verdicts: list[Verdict]) -> bool:
+    """Tell whether every verdict is an answer."""
+    return all(isinstance(verdict, bytes) for verdict in verdicts)
+
+
+async def test_a_lone_request_goes_straight_through() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        assert accepted(await batcher.submit(submission(ADD)))
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.sizes == [1, 1]
+    assert store.levels[MUG].on_hand == 2
+
+
+async def test_what_waits_is_gathered_into_the_next_transaction_in_its_order() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(
+            batcher,
+            submission(RemoveStock(MUG, 3, "SALE")),
+            submission(AddStock(MUG, 2, "RECEIPT")),
+            submission(RemoveStock(MUG, 3, "SALE")),
+        )
         store.gate.set()
-        await asyncio.gather(*callers)
-    assert store.sizes == [1, 4, 2]
+        await first
+        (early,), (_,), (late,) = await asyncio.gather(*waiting)
+    assert store.sizes == [1, 3]
+    assert isinstance(early, InsufficientStockError)
+    assert isinstance(late, bytes)
+    assert store.levels[MUG].on_hand == 0
 
 
-async def test_a_submission_beyond_the_bound_is_a_transaction_of_its_own() -> None:
-    store = Store()
-    async with Batcher(store, QUICK) as batcher:
-        answers = await batcher.submit(submission(*[AddStock(MUG, 1, "RECEIPT")] * 6))
-    assert len(answers) == 6
-    assert store.sizes == [6]
+async def test_a_transaction_takes_no_more_than_its_bound() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(batch=3)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, *(submission(ADD, ADD) for _ in range(2)), submission(ADD))
+        store.gate.set()
+        await asyncio.gather(first, *waiting)
+    assert store.sizes == [1, 2, 3]
 
 
-async def test_a_full_queue_refuses_and_loses_nothing() -> None:
-    store = Store()
-    store.gate.clear()
-    async with Batcher(store, QUICK) as batcher:
-        callers = [asyncio.create_task(batcher.submit(add()))]
-        await wait_for(store, 1)
-        callers += [asyncio.create_task(batcher.submit(add())) for _ in range(8)]
-        await asyncio.sleep(0)
+async def test_an_oversized_submission_is_a_transaction_of_its_own() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(batch=3)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(*[ADD] * 10), submission(ADD))
+        store.gate.set()
+        await asyncio.gather(first, *waiting)
+    assert store.sizes == [1, 1, 10, 1]
+
+
+async def test_a_full_queue_refuses_the_next_and_loses_nothing() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(queue=3)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD, ADD))
         with pytest.raises(QueueFullError):
-            await batcher.submit(add())
+            await batcher.submit(submission(ADD))
         store.gate.set()
-        answers = await asyncio.gather(*callers)
-    assert len(answers) == 9
+        await asyncio.gather(first, *waiting)
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.levels[MUG].on_hand == len(store.ledger) == 5
+
+
+async def test_a_submission_larger_than_the_queue_is_taken_when_nothing_waits() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(queue=3)) as batcher:
+        assert accepted(await batcher.submit(submission(*[ADD] * 5)))
 
 
 async def test_a_caller_that_goes_away_takes_its_waiting_submission_with_it() -> None:
-    store = Store()
-    store.gate.clear()
-    async with Batcher(store, QUICK) as batcher:
-        first = asyncio.create_task(batcher.submit(add()))
-        await wait_for(store, 1)
-        second = asyncio.create_task(batcher.submit(add()))
-        await asyncio.sleep(0)
-        second.cancel()
-        await asyncio.wait([second])
+    store = SteeredStore()
+    async with lane(store, Limits(queue=2)) as batcher:
+        first = await busy(batcher, store)
+        gone, stays = await ask(batcher, submission(ADD), submission(AddStock(MUG, 10, "RECEIPT")))
+        gone.cancel()
+        store.gate.set()
+        await asyncio.gather(first, stays)
+        assert gone.cancelled()
+    assert store.sizes == [1, 1]
+    assert store.levels[MUG].on_hand == 11
+
+
+async def test_a_lane_whose_waiting_callers_have_all_gone_takes_the_next() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        (gone,) = await ask(batcher, submission(ADD))
+        gone.cancel()
         store.gate.set()
         await first
-        await batcher.submit(add())
-    assert store.sizes == [1, 1]
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.levels[MUG].on_hand == 2
 
 
-@pytest.mark.parametrize("error", [ConflictError, UnavailableError])
-async def test_what_passes_is_tried_again(error: type[StoreError]) -> None:
-    store = Store()
-    store.failures = [error(), error()]
-    async with Batcher(store, QUICK) as batcher:
-        assert len(await batcher.submit(add())) == 1
-    assert store.sizes == [1, 1, 1]
+async def test_a_caller_that_goes_away_in_its_transaction_does_not_stop_it() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        first.cancel()
+        store.gate.set()
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.levels[MUG].on_hand == 2
 
 
-async def test_what_does_not_pass_is_given_up_and_the_lane_goes_on() -> None:
-    store = Store()
-    store.failures = [UnavailableError() for _ in range(QUICK.tries)]
-    async with Batcher(store, QUICK) as batcher:
-        with pytest.raises(UnavailableError):
-            await batcher.submit(add())
-        assert len(await batcher.submit(add())) == 1
+@pytest.mark.parametrize("failure", [ConflictError, UnavailableError])
+async def test_what_may_pass_is_tried_again_with_the_same_submissions(failure: type[Exception]) -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD, atomic=True))
+        store.failures = [failure(), failure(), failure()]
+        store.gate.set()
+        answers = await asyncio.gather(first, *waiting)
+    assert all(map(accepted, answers))
+    assert [scope.request_ids for scope in store.scopes[:4]] == [store.scopes[0].request_ids] * 4
+    assert store.sizes == [1, 1, 1, 1, 2]
+    assert store.levels[MUG].on_hand == 3
 
 
-async def test_one_that_the_database_refuses_does_not_fail_its_neighbours() -> None:
-    store = Store()
-    store.gate.clear()
-    async with Batcher(store, QUICK) as batcher:
-        callers = [asyncio.create_task(batcher.submit(add()))]
-        await wait_for(store, 1)
-        callers += [asyncio.create_task(batcher.submit(add(quantity))) for quantity in (1, 2, POISON, 4)]
+@pytest.mark.parametrize("failure", [ConflictError, UnavailableError])
+async def test_what_does_not_pass_is_given_up_after_the_last_try(failure: type[Exception]) -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        store.failures = [failure() for _ in range(QUICK.tries)]
+        with pytest.raises(failure):
+            await batcher.submit(submission(ADD))
+        assert len(store.scopes) == QUICK.tries
+        assert store.is_untouched
+        assert accepted(await batcher.submit(submission(ADD)))
+
+
+async def test_a_rejected_submission_is_found_by_halves_and_its_neighbours_succeed() -> None:
+    store = SteeredStore()
+    store.poisoned = True
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        asked = [submission(ADD) for _ in range(7)]
+        asked[4] = submission(ADD, AddStock(POISON, 1, "RECEIPT"))
+        waiting = await ask(batcher, *asked)
+        store.gate.set()
+        await first
+        answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(answers.pop(4), RejectedError)
+    assert all(isinstance(answer, list) and accepted(answer) for answer in answers)
+    assert store.levels[MUG].on_hand == 7
+    assert store.sizes == [1, 8, 3, 5, 3, 1, 2, 2]
+
+
+async def test_an_error_in_deciding_reaches_every_caller_of_the_transaction_and_the_lane_lives_on() -> None:
+    store = SteeredStore()
+    fault = ZeroDivisionError("a fault of ours")
+
+    def encode(*_: object) -> bytes:
+        raise fault
+
+    failing = request(ADD)
+    object.__setattr__(failing, "encode", encode)
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), Submission((failing,)))
+        store.gate.set()
+        await first
+        assert await asyncio.gather(*waiting, return_exceptions=True) == [fault, fault]
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.levels[MUG].on_hand == 2
+
+
+async def test_an_atomic_refusal_is_its_callers_alone() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(
+            batcher,
+            submission(ADD, RemoveStock(MUG, 50, "SALE"), atomic=True),
+            submission(AddStock(MUG_AT_STORE, 4, "RECEIPT")),
+            submission(RemoveStock(MUG, 50, "SALE"), ADD),
+        )
+        store.gate.set()
+        await first
+        atomic, neighbour, by_itself = await asyncio.gather(*waiting, return_exceptions=True)
+    assert isinstance(atomic, AtomicRefusalError)
+    assert atomic.index == 1
+    assert isinstance(neighbour, list)
+    assert accepted(neighbour)
+    assert isinstance(by_itself, list)
+    assert isinstance(by_itself[0], InsufficientStockError)
+    assert isinstance(by_itself[1], bytes)
+    assert store.levels[MUG].on_hand == 2
+
+
+async def test_closing_answers_what_waits_then_refuses() -> None:
+    store = SteeredStore()
+    async with asyncio.timeout(PATIENCE):
+        batcher = Batcher(store, QUICK)
+        await batcher.__aenter__()
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD))
+        closing = asyncio.create_task(batcher.__aexit__())
         await asyncio.sleep(0)
+        with pytest.raises(ClosedError):
+            await batcher.submit(submission(ADD))
         store.gate.set()
-        outcomes = await asyncio.gather(*callers, return_exceptions=True)
-    assert [isinstance(outcome, RejectedError) for outcome in outcomes] == [False, False, False, True, False]
+        answers = await asyncio.gather(first, *waiting)
+        await closing
+        with pytest.raises(ClosedError):
+            await batcher.submit(submission(ADD))
+    assert all(map(accepted, answers))
+    assert store.levels[MUG].on_hand == 3
 
 
-async def test_leaving_answers_what_waits_and_takes_nothing_more() -> None:
-    store = Store()
-    store.gate.clear()
-    batcher = Batcher(store, QUICK)
-    async with batcher:
-        callers = [asyncio.create_task(batcher.submit(add())) for _ in range(3)]
-        await wait_for(store, 1)
-        store.gate.set()
-    assert all(caller.done() for caller in callers)
-    with pytest.raises(ClosedError):
-        await batcher.submit(add())
+async def test_with_a_linger_the_first_waits_for_company_and_a_closing_lane_does_not() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(linger=0.02)) as batcher:
+        await asyncio.gather(*await ask(batcher, submission(ADD)), *await ask(batcher, submission(ADD)))
+        assert store.sizes == [2]
+    async with lane(store, Limits(linger=60)):
+        pass
