@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import grpc
 import pytest
+import uvloop
 from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
@@ -164,6 +166,21 @@ async def test_one_call_too_many_is_refused_while_health_answers() -> None:
         await service.catalog.GetItem(REQUEST, timeout=5)
     assert failed.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
     assert error_info(failed.value).reason == "QUEUE_FULL"
+
+
+async def test_the_log_says_how_long_a_call_took() -> None:
+    async def work(_request: object, _context: object) -> pb2.GetItemResponse:
+        time.sleep(0.02)  # noqa: ASYNC251 - what keeps the loop busy counts too
+        return pb2.GetItemResponse()
+
+    async def served() -> None:
+        async with running(work) as service:
+            await service.catalog.GetItem(REQUEST, timeout=5)
+
+    with capture_logs() as entries:
+        await asyncio.to_thread(uvloop.run, served())
+    (logged,) = [entry for entry in entries if entry["event"] == "call"]
+    assert 0.02 <= logged["seconds"] < 1
 
 
 async def test_a_method_nobody_serves_is_unimplemented() -> None:
