@@ -124,4 +124,5 @@ def _location_created(outcome: Outcome, request_id: str, token: str) -> Message:
 
 @cache
 def _time_zones() -> set[str]:
-    return zoneinfo.available_timezones()
+    # The machine's own zone is listed too, where it has one: no name that others know.
+    return zoneinfo.available_timezones() - {"localtime"}

@@ -100,8 +100,10 @@ def _request(message: StockMessage, request_id: str, caller: str) -> Request:
 
 def _batched_request(command: pb.StockCommand, derived_id: str, caller: str) -> Request:
     """Return one command of a batch as a request; raises CallError when it breaks a rule."""
-    check(command)
+    if command.WhichOneof("command") is None:
+        raise invalid_field("command", "one of its fields must be set")
     message = _message(command)
+    check(message)  # by itself, so that its status is that of a call of its own
     if message.validate_only:
         raise invalid_field("validate_only", "is for the whole batch to say")
     return _request(message, message.request_id or derived_id, caller)

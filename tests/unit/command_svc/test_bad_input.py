@@ -120,7 +120,7 @@ REQUESTS: dict[str, tuple[type[Any], dict[str, object], list[tuple[dict[str, obj
             ({"commands": []}, "commands"),
             ({"commands": [{"add": ADD}] * 1001}, "commands"),
             ({"request_id": "\t"}, "request_id"),
-            ({"atomic": True, "commands": [{"add": {**ADD, "quantity": 0}}]}, "add.quantity"),
+            ({"atomic": True, "commands": [{"add": {**ADD, "quantity": 0}}]}, "quantity"),
             ({"atomic": True, "commands": [{}]}, "command"),
             ({"atomic": True, "commands": [{"add": {**ADD, "validate_only": True}}]}, "validate_only"),
         ],
