@@ -1,0 +1,1 @@
+"""The command store and its lane on a real PostgreSQL."""
