@@ -18,6 +18,8 @@ from command_svc.store.writing import writes
 
 T = TypeVar("T")
 
+RECONNECT_SECONDS = 1.0
+
 
 class CommandStore:
     """Runs transactions on PostgreSQL as the role `inventory_command`.
@@ -43,6 +45,9 @@ class CommandStore:
             min_size=1,
             max_size=connections,
             timeout=connect_timeout,
+            # The pool would wait twice as long after each failed attempt, for minutes in the end: it gives
+            # up instead, and whoever asks next makes a new one.
+            reconnect_timeout=RECONNECT_SECONDS,
             open=False,
             configure=_configure,
             kwargs={
