@@ -47,7 +47,9 @@ class _Waiting:
 class Limits:
     """Bounds of the lane: commands in one transaction, commands waiting, tries, seconds of back-off.
 
-    `linger` is how long, in seconds, a transaction waits for company; 0 for a lone process.
+    `patience` is for how many seconds a transaction is tried again, so that callers learn that the
+    database is away before their deadlines pass. `linger` is how long, in seconds, a transaction waits
+    for company; 0 for a lone process.
     """
 
     batch: int = 256
@@ -55,6 +57,7 @@ class Limits:
     tries: int = 6
     first_backoff: float = 0.02
     longest_backoff: float = 1.0
+    patience: float = 3.0
     linger: float = 0.0
 
 
@@ -110,18 +113,18 @@ class Batcher:
                 await self._arrival.wait()
                 if self.limits.linger and not self._closing:
                     await asyncio.sleep(self.limits.linger)
-            batch = self._take()
+            batch = self._take(self.limits.batch)
             if batch:
                 await self._settle(batch)
 
-    def _take(self) -> list[_Waiting]:
-        """Return the next transaction's submissions: as many as fit, but at least one."""
+    def _take(self, limit: int) -> list[_Waiting]:
+        """Return the next submissions: as many as have up to `limit` requests, but at least one."""
         batch: list[_Waiting] = []
         size = 0
         while self._queue:
             waiting = self._queue[0]
             added = len(waiting.submission.requests)
-            if batch and size + added > self.limits.batch:
+            if batch and size + added > limit:
                 break
             self._queue.popleft()
             self._queued -= added
@@ -141,6 +144,10 @@ class Batcher:
                 await self._settle(batch[half:])
                 return
             answers = [error]
+        except UnavailableError as error:
+            # Who waits behind this transaction has waited as long: nobody is to wait for the next one too.
+            batch = batch + self._take(self._queued)
+            answers = [error] * len(batch)
         except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
             answers = [error] * len(batch)
         for waiting, answer in zip(batch, answers, strict=True):
@@ -167,12 +174,14 @@ class Batcher:
                 except AtomicRefusalError as refusal:
                     answers.append(refusal)
 
+        time = asyncio.get_running_loop().time
+        give_up = time() + self.limits.patience
         backoff = self.limits.first_backoff
         for attempt in range(1, self.limits.tries + 1):
             try:
                 await self.store.transact(scope, decide_all)
             except (ConflictError, UnavailableError) as error:
-                if attempt == self.limits.tries:
+                if attempt == self.limits.tries or time() >= give_up:
                     raise
                 log.info("trying a transaction again", attempt=attempt, reason=type(error).__name__)
                 await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311 - jitter, no secret

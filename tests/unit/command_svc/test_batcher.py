@@ -214,6 +214,32 @@ async def test_what_does_not_pass_is_given_up_after_the_last_try(failure: type[E
         assert accepted(await batcher.submit(submission(ADD)))
 
 
+async def test_patience_ends_the_tries_before_their_number_does() -> None:
+    store = SteeredStore()
+    limits = Limits(tries=1000, first_backoff=0.01, longest_backoff=0.01, patience=0.1)
+    async with lane(store, limits) as batcher:
+        store.failures = [UnavailableError() for _ in range(1000)]
+        with pytest.raises(UnavailableError):
+            await batcher.submit(submission(ADD))
+        assert 2 <= len(store.scopes) <= 30
+        store.failures.clear()
+        assert accepted(await batcher.submit(submission(ADD)))
+
+
+async def test_whoever_waits_behind_a_database_that_stays_away_is_told_with_the_first() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(batch=1, tries=2, first_backoff=0.0001)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, *[submission(ADD)] * 3)
+        store.failures = [UnavailableError() for _ in range(2)]
+        store.gate.set()
+        outcomes = await asyncio.gather(first, *waiting, return_exceptions=True)
+        assert [type(outcome) for outcome in outcomes] == [UnavailableError] * 4
+        assert store.sizes == [1, 1]
+        assert accepted(await batcher.submit(submission(ADD)))
+    assert store.levels[MUG].on_hand == 1
+
+
 async def test_a_rejected_submission_is_found_by_halves_and_its_neighbours_succeed() -> None:
     store = SteeredStore()
     store.poisoned = True
