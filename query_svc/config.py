@@ -14,11 +14,8 @@ class QuerySettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="INVENTORY_QUERY_", frozen=True)
 
     redis_url: SecretStr = Field(description="redis:// address of the read model")
-    redis_connections: int = Field(
-        32, ge=1, le=1000, description="most connections of one process to the read model"
-    )
     redis_timeout_seconds: float = Field(
-        1.0, gt=0, le=60, description="longest wait for a connection and for an answer of the read model"
+        1.0, gt=0, le=60, description="longest wait for an answer of the read model, connecting included"
     )
     generation: str = Field("g1", description="generation of the read model to read")
     database_url: SecretStr = Field(

@@ -36,7 +36,6 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         settings.redis_url.get_secret_value(),
         generation=settings.generation,
         timeout=settings.redis_timeout_seconds,
-        max_connections=settings.redis_connections,
     )
     ledger = Ledger(
         settings.database_url.get_secret_value(),

@@ -26,7 +26,7 @@ class RedisServer:
     """A server on a free port, kept in a folder, without persistence unless `options` say so."""
 
     def __init__(self, binary: Path, folder: Path, options: dict[str, str]) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
         settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(folder), "save": "", **options}
         self._command = [
@@ -65,9 +65,9 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(binary: Path, folder: Path, **options: str) -> Iterator[RedisServer]:
-    """Run a server with the given settings (`_` for `-` in their names)."""
-    server = RedisServer(binary, folder, {name.replace("_", "-"): value for name, value in options.items()})
+def redis_server(binary: Path, folder: Path, options: dict[str, str] | None = None) -> Iterator[RedisServer]:
+    """Run a server, with the given settings beside the usual ones."""
+    server = RedisServer(binary, folder, options or {})
     try:
         server.start()
         yield server
@@ -75,7 +75,8 @@ def redis_server(binary: Path, folder: Path, **options: str) -> Iterator[RedisSe
         server.kill()
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])

@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Self, cast
+from typing import NamedTuple, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -13,8 +13,9 @@ from inventory.type.v1.location_pb2 import Location
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import functions
 from query_svc.read_model.connection import open_redis
-from query_svc.read_model.errors import ReadModelRewoundError, translated
+from query_svc.read_model.errors import ReadModelRewoundError
 from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.line import Command, Line
 from query_svc.read_model.values import pack, pack_level
 
 # A Redis that has lost the function has lost its data.
@@ -46,11 +47,12 @@ class ReadModelWriter:
 
     Call `resume` first, and again after every error: what the error left behind is not known, and what
     `resume` returns is where to read on. Redis missing is a ReadModelUnavailableError. The client must
-    answer in bytes; it is owned: close it, or use the writer as a context manager.
+    answer in bytes and speak RESP3; it is owned: close it, or use the writer as a context manager.
     """
 
-    def __init__(self, redis: Redis, generation: str = "g1") -> None:
+    def __init__(self, redis: Redis, generation: str = "g1", *, timeout: float = 5.0) -> None:
         self._redis = redis
+        self._line = Line(redis, timeout)
         self._keys = Keys(generation)
         self._source = ""
         self._offsets: list[bytes] = [b""] * BUCKETS
@@ -94,11 +96,11 @@ class ReadModelWriter:
 
     async def ping(self) -> None:
         """Return when Redis answers."""
-        with translated():
-            await self._redis.ping()
+        await self._line.ask([("PING",)])
 
     async def close(self) -> None:
         """Close every connection."""
+        await self._line.close()
         await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -108,30 +110,26 @@ class ReadModelWriter:
         await self.close()
 
     async def _call(self, grouped: Mapping[int, Sequence[tuple[str, str, bytes]]]) -> Applied:
-        pipeline = self._redis.pipeline(transaction=False)
+        commands: list[Command] = []
         for bucket, changes in grouped.items():
             keys = [self._keys.offsets(bucket), *(key for key, _, _ in changes)]
             values = [part for _, field, value in changes for part in (field, value)]
             arguments = [self._source, self._offsets[bucket], self._end, *values]
-            pipeline.execute_command("FCALL", functions.APPLY, len(keys), *keys, *arguments)
-        with translated():
-            answers = await pipeline.execute(raise_on_error=False)
-            for answer in answers:
-                if isinstance(answer, ResponseError) and str(answer).startswith(_REWOUND):
-                    raise ReadModelRewoundError(str(answer)) from answer
-                if isinstance(answer, Exception):
-                    raise answer
-        counts = cast("list[tuple[int, int]]", answers)
+            commands.append(("FCALL", functions.APPLY, len(keys), *keys, *arguments))
+        try:
+            counts = await self._line.ask(commands)
+        except ResponseError as error:
+            if str(error).startswith(_REWOUND):
+                raise ReadModelRewoundError(str(error)) from error
+            raise
         for bucket in grouped:
             self._offsets[bucket] = self._end
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
 
     async def _read_offsets(self) -> list[bytes]:
-        pipeline = self._redis.pipeline(transaction=False)
-        for bucket in range(BUCKETS):
-            pipeline.hget(self._keys.offsets(bucket), self._source)
-        with translated():
-            offsets = cast("list[bytes | None]", await pipeline.execute())
+        offsets = await self._line.ask(
+            [("HGET", self._keys.offsets(bucket), self._source) for bucket in range(BUCKETS)]
+        )
         return [offset or b"" for offset in offsets]
 
     def _by_bucket(self, changes: Changes) -> dict[int, list[tuple[str, str, bytes]]]:
@@ -152,6 +150,6 @@ class ReadModelWriter:
 def connect_writer(url: str, *, generation: str = "g1", timeout: float = 5.0) -> ReadModelWriter:
     """Return a writer to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
 
-    Connecting and each answer take at most `timeout` seconds each.
+    A call takes at most `timeout` seconds, connecting included.
     """
-    return ReadModelWriter(open_redis(url, timeout=timeout, max_connections=2), generation)
+    return ReadModelWriter(open_redis(url, timeout), generation, timeout=timeout)

@@ -184,9 +184,43 @@ async def test_a_level_takes_less_than_400_bytes(fresh: RedisServer, writer: Rea
         assert (client.info("memory")["used_memory"] - before) / 20_000 < 400
 
 
-async def test_more_readers_than_connections_wait_their_turn(fresh: RedisServer) -> None:
-    async with connect(fresh.url, max_connections=2) as view:
-        assert await asyncio.gather(*(view.level("A", "W") for _ in range(100))) == [None] * 100
+async def test_many_readers_at_once_get_each_their_own(writer: ReadModelWriter, view: ReadModel) -> None:
+    levels = [level(f"S{i}", "W", i + 1) for i in range(300)]
+    await writer.resume(SOURCE)
+    await writer.apply(Changes(levels), 1)
+    readers = [view.levels([("nothing", "W"), (one.sku, "W")]) for one in levels]
+    assert await asyncio.gather(*readers) == [[None, one] for one in levels]
+
+
+async def test_a_reader_that_leaves_disturbs_nobody(writer: ReadModelWriter, view: ReadModel) -> None:
+    await writer.resume(SOURCE)
+    await writer.apply(Changes([level("A", "W", 1)]), 1)
+    tasks = [asyncio.create_task(view.level("A", "W")) for _ in range(20)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    assert await asyncio.gather(*tasks[1::2]) == [level("A", "W", 1)] * 10
+    assert await view.level("A", "W") == level("A", "W", 1)
+
+
+async def test_a_lost_connection_is_replaced(fresh: RedisServer, view: ReadModel) -> None:
+    await view.ping()
+    with fresh.client() as client:
+        for _ in range(3):
+            client.client_kill_filter(_type="normal", skipme=True)
+            await asyncio.sleep(0.02)
+            await view.ping()
+
+
+async def test_a_redis_that_hangs_fails_its_callers_and_recovers(fresh: RedisServer) -> None:
+    async with connect(fresh.url, timeout=0.2) as view:
+        await view.ping()
+        with fresh.client() as client:
+            client.execute_command("CLIENT PAUSE", 500, "ALL")
+            outcomes = await asyncio.gather(*(view.ping() for _ in range(20)), return_exceptions=True)
+            assert {type(outcome) for outcome in outcomes} == {ReadModelUnavailableError}
+            client.ping()
+        await view.ping()
 
 
 async def test_500_levels_at_once_and_no_more(writer: ReadModelWriter, view: ReadModel) -> None:
