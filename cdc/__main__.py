@@ -37,7 +37,7 @@ def reconcile(
     wait: Annotated[float, typer.Option(help="Seconds that the read model may take to catch up.")] = 0.0,
 ) -> None:
     """Prove that ledger, rows and read model tell the same; exit code 1 when they do not."""
-    from cdc.reconcile import main  # noqa: PLC0415 - each subcommand loads only what it uses
+    from cdc.reconcile_command import main  # noqa: PLC0415 - each subcommand loads only what it uses
 
     main(wait)
 

@@ -1,4 +1,4 @@
-"""The proof that ledger, rows and read model tell the same, in bounded memory.
+"""The proof that ledger, rows and read model tell the same, in bounded memory and beside live traffic.
 
 Walks the levels in the order of their keys, a page at a time, each page read in one snapshot. For every
 level: the ledger's deltas sum up to the row, every entry follows from the one before it, versions are
@@ -9,24 +9,24 @@ model holds beyond the rows.
 from __future__ import annotations
 
 import asyncio
-import sys
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Awaitable, Callable, Collection
+from typing import LiteralString, TypeVar
 
 import psycopg
-from rich.console import Console
-from rich.table import Table
+from psycopg.rows import dict_row
 
-from cdc.config import ReconcileSettings
+from cdc.comparison import SHOWN_FAULTS, Report, figures, ledger_faults, view_fault
+from cdc.rows import Row, item_of, level_of, location_of
+from inventory.type.v1.item_pb2 import Item
+from inventory.type.v1.location_pb2 import Location
 from inventory.type.v1.stock_pb2 import StockLevel
-from query_svc.read_model import ReadModel, connect
-from serving import settings
+from query_svc.read_model import ReadModel
+
+__all__ = ["Report", "reconcile"]
 
 PAGE = 500
-SHOWN_FAULTS = 20
-RETRY_SECONDS = 0.2
+RETRY_SECONDS = 0.1
 
 _LEVELS = """
 WITH page AS (
@@ -41,151 +41,180 @@ WITH page AS (
     FROM page JOIN stock_movements AS m USING (sku, location_id)
     WINDOW w AS (PARTITION BY m.sku, m.location_id ORDER BY m.version)
 ), ledger AS (
-    SELECT sku, location_id, count(*) AS entries, bool_and(follows) AS follows,
-        sum(on_hand_delta) AS on_hand, sum(reserved_delta) AS reserved,
-        sum(backordered_delta) AS backordered, sum(in_transit_delta) AS in_transit
+    SELECT sku, location_id, count(*) AS entries, min(version) FILTER (WHERE NOT follows) AS broken_at,
+        ARRAY[sum(on_hand_delta), sum(reserved_delta), sum(backordered_delta), sum(in_transit_delta),
+            count(*)]::bigint[] AS sums
     FROM steps GROUP BY sku, location_id
 )
-SELECT p.sku, p.location_id,
-    ARRAY[p.on_hand, p.reserved, p.backordered, p.in_transit, p.version],
-    ARRAY[l.on_hand, l.reserved, l.backordered, l.in_transit, l.entries]::bigint[],
-    coalesce(l.follows, false)
+SELECT p.*, coalesce(l.entries, 0) AS entries, l.broken_at, l.sums
 FROM page AS p LEFT JOIN ledger AS l USING (sku, location_id)
 ORDER BY p.sku, p.location_id
 """
-_ITEMS = "SELECT sku, version FROM items WHERE sku > %s ORDER BY sku LIMIT %s"
-_LOCATIONS = "SELECT location_id, version FROM locations ORDER BY location_id"
-_ENTRIES_WITHOUT_ROW = """
-SELECT DISTINCT m.sku, m.location_id FROM stock_movements AS m
-WHERE NOT EXISTS (SELECT FROM stock_levels AS l WHERE l.sku = m.sku AND l.location_id = m.location_id)
-LIMIT %s
+_ENTRIES_AT = """
+SELECT m.sku, m.location_id, ARRAY[m.on_hand, m.reserved, m.backordered, m.in_transit, m.version] AS figures
+FROM unnest(%s::text[], %s::text[], %s::bigint[]) AS k (sku, location_id, version)
+JOIN stock_movements AS m USING (sku, location_id, version)
 """
-_NAMES_WITHOUT_ROW = """
+_ITEMS = "SELECT * FROM items WHERE sku > %s ORDER BY sku LIMIT %s"
+_ITEMS_AGAIN = "SELECT * FROM items WHERE sku = ANY(%s)"
+_LOCATIONS = "SELECT * FROM locations WHERE location_id > %s ORDER BY location_id LIMIT %s"
+_LOCATIONS_AGAIN = "SELECT * FROM locations WHERE location_id = ANY(%s)"
+_ENTRIES_WITHOUT_ROW = """
+SELECT m.sku, m.location_id, count(*) AS entries FROM stock_movements AS m
+WHERE NOT EXISTS (SELECT FROM stock_levels AS l WHERE l.sku = m.sku AND l.location_id = m.location_id)
+GROUP BY m.sku, m.location_id ORDER BY m.sku, m.location_id LIMIT %s
+"""
+_LEVELS_WITHOUT_ROW = """
 SELECT k.sku, k.location_id FROM unnest(%s::text[], %s::text[]) AS k (sku, location_id)
 WHERE NOT EXISTS (SELECT FROM stock_levels AS l WHERE l.sku = k.sku AND l.location_id = k.location_id)
 """
+_ITEMS_WITHOUT_ROW = """
+SELECT sku FROM unnest(%s::text[]) AS k (sku) WHERE NOT EXISTS (SELECT FROM items AS i WHERE i.sku = k.sku)
+"""
+_LOCATIONS_WITHOUT_ROW = """
+SELECT location_id FROM unnest(%s::text[]) AS k (location_id)
+WHERE NOT EXISTS (SELECT FROM locations AS l WHERE l.location_id = k.location_id)
+"""
 
-
-@dataclass(slots=True)
-class Report:
-    """What was compared and what differs; of the faults, the first SHOWN_FAULTS in words."""
-
-    levels: int = 0
-    entries: int = 0
-    items: int = 0
-    locations: int = 0
-    fault_count: int = 0
-    faults: list[str] = field(default_factory=list)
-
-    def fault(self, what: str) -> None:
-        """Count a difference."""
-        self.fault_count += 1
-        if len(self.faults) < SHOWN_FAULTS:
-            self.faults.append(what)
+K = TypeVar("K", str, tuple[str, str])
+M = TypeVar("M", StockLevel, Item, Location)
 
 
 async def reconcile(database_url: str, view: ReadModel, *, wait: float = 0.0) -> Report:
-    """Compare everything once; again, for up to `wait` seconds, while something differs.
+    """Compare everything once, and report.
 
-    A view that is only behind catches up meanwhile. `database_url` is for a role that may read every table.
-    Raises psycopg.Error and ReadModelUnavailableError.
+    Where the read model is only behind a row, it gets until `wait` seconds from the start to come up to it.
+    Where it is ahead, because the row has changed since it was read, the ledger or the row as it is now must
+    confirm what it shows. So this can run beside any traffic. `database_url` is for a role that may read
+    every table. Raises psycopg.Error and ReadModelUnavailableError.
     """
-    deadline = time.monotonic() + wait
-    while True:
-        report = Report()
-        with psycopg.connect(database_url, autocommit=True) as connection:
-            connection.execute("SET default_transaction_read_only = on")
-            await _levels(connection, view, report)
-            await _catalogue(connection, view, report)
-            await _strays(connection, view, report)
-        if not report.fault_count or time.monotonic() >= deadline:
-            return report
-        await asyncio.sleep(RETRY_SECONDS)
+    connection = await psycopg.AsyncConnection[Row].connect(
+        database_url, autocommit=True, row_factory=dict_row, options="-c default_transaction_read_only=on"
+    )
+    async with connection:
+        run = _Run(connection, view, time.monotonic() + wait)
+        await run.levels()
+        await run.items()
+        await run.locations()
+        await run.strays()
+    return run.report
 
 
-async def _levels(connection: psycopg.Connection, view: ReadModel, report: Report) -> None:
-    for page in _pages(connection):
-        shown = await view.levels([(row[0], row[1]) for row in page])
-        for (sku, location_id, row, ledger, follows), level in zip(page, shown, strict=True):
-            report.levels += 1
-            report.entries += ledger[-1] or 0
-            name = f"{sku} at {location_id}"
-            if row != ledger:
-                report.fault(f"{name}: the row says {row}, the ledger sums up to {ledger}")
-            if not follows:
-                report.fault(f"{name}: an entry of the ledger does not follow from the one before it")
-            if _figures(level) != row:
-                report.fault(f"{name}: the row says {row}, the read model shows {_figures(level)}")
+class _Run:
+    """One comparison of everything, with its report."""
+
+    def __init__(self, connection: psycopg.AsyncConnection[Row], view: ReadModel, deadline: float) -> None:
+        self.report = Report()
+        self._connection = connection
+        self._view = view
+        self._deadline = deadline
+
+    async def levels(self) -> None:
+        """Compare the rows of levels with the ledger and with the read model."""
+        after = ("", "")
+        while rows := await self._rows(_LEVELS, *after, PAGE):
+            expected = {(row["sku"], row["location_id"]): level_of(row) for row in rows}
+            for row, (name, level) in zip(rows, expected.items(), strict=True):
+                self.report.levels += 1
+                self.report.entries += row["entries"]
+                for fault in ledger_faults(row, level):
+                    self.report.fault(f"{_at(name)}: {fault}")
+            await self._compare(expected, self._view.levels, self._entries_confirm, _at)
+            after = (rows[-1]["sku"], rows[-1]["location_id"])
+
+    async def items(self) -> None:
+        """Compare the rows of items with the read model."""
+        after = ""
+        while rows := await self._rows(_ITEMS, after, PAGE):
+            self.report.items += len(rows)
+            expected = {row["sku"]: item_of(row) for row in rows}
+            await self._compare(expected, self._view.items, self._items_confirm, "item {}".format)
+            after = rows[-1]["sku"]
+
+    async def locations(self) -> None:
+        """Compare the rows of locations with the read model."""
+        after = ""
+        while rows := await self._rows(_LOCATIONS, after, PAGE):
+            self.report.locations += len(rows)
+            expected = {row["location_id"]: location_of(row) for row in rows}
+            await self._compare(expected, self._locations, self._locations_confirm, "location {}".format)
+            after = rows[-1]["location_id"]
+
+    async def strays(self) -> None:
+        """Look for what the ledger or the read model holds without a row."""
+        for row in await self._rows(_ENTRIES_WITHOUT_ROW, SHOWN_FAULTS):
+            name = _at((row["sku"], row["location_id"]))
+            self.report.fault(f"{name}: the ledger has {row['entries']} entries, there is no row")
+        async for names in self._view.level_names():
+            columns = [[name[0] for name in names], [name[1] for name in names]]
+            for row in await self._rows(_LEVELS_WITHOUT_ROW, *columns):
+                self._without_row(_at((row["sku"], row["location_id"])))
+        async for skus in self._view.skus():
+            for row in await self._rows(_ITEMS_WITHOUT_ROW, skus):
+                self._without_row(f"item {row['sku']}")
+        location_ids = [location.location_id for location in await self._view.locations()]
+        for row in await self._rows(_LOCATIONS_WITHOUT_ROW, location_ids):
+            self._without_row(f"location {row['location_id']}")
+
+    def _without_row(self, name: str) -> None:
+        self.report.fault(f"{name}: the read model shows it, there is no row")
+
+    async def _compare(
+        self,
+        expected: dict[K, M],
+        show: Callable[[list[K]], Awaitable[list[M | None]]],
+        confirm: Callable[[dict[K, M]], Awaitable[Collection[K]]],
+        name: Callable[[K], str],
+    ) -> None:
+        """Compare rows with what the read model shows, until none of them is ahead of it any more."""
+        while expected:
+            shown = dict(zip(expected, await show(list(expected)), strict=True))
+            versions = {key: seen.version if seen else 0 for key, seen in shown.items()}
+            behind = {key for key, row in expected.items() if versions[key] < row.version}
+            ahead = {
+                key: seen for key, seen in shown.items() if seen and seen.version > expected[key].version
+            }
+            fine = set(await confirm(ahead)) if ahead else set()
+            if patient := time.monotonic() < self._deadline:
+                fine |= behind
+            for key, row in expected.items():
+                if shown[key] != row and key not in fine:
+                    self.report.fault(f"{name(key)}: {view_fault(row, shown[key])}")
+            expected = {key: expected[key] for key in behind} if patient else {}
+            if expected:
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _entries_confirm(self, ahead: dict[tuple[str, str], StockLevel]) -> Collection[tuple[str, str]]:
+        """Return the levels that stand as the ledger's entry of their version left them."""
+        levels = ahead.values()
+        rows = await self._rows(
+            _ENTRIES_AT,
+            [level.sku for level in levels],
+            [level.location_id for level in levels],
+            [level.version for level in levels],
+        )
+        entries = {(row["sku"], row["location_id"]): row["figures"] for row in rows}
+        return {name for name, level in ahead.items() if entries.get(name) == figures(level)}
+
+    async def _items_confirm(self, ahead: dict[str, Item]) -> Collection[str]:
+        """Return the items that stand as their row does now, or did before."""
+        rows = {row["sku"]: item_of(row) for row in await self._rows(_ITEMS_AGAIN, list(ahead))}
+        return {sku for sku, row in rows.items() if row == ahead[sku] or row.version > ahead[sku].version}
+
+    async def _locations_confirm(self, ahead: dict[str, Location]) -> Collection[str]:
+        """Return the locations that stand as their row does now, or did before."""
+        found = await self._rows(_LOCATIONS_AGAIN, list(ahead))
+        rows = {row["location_id"]: location_of(row) for row in found}
+        return {name for name, row in rows.items() if row == ahead[name] or row.version > ahead[name].version}
+
+    async def _locations(self, location_ids: list[str]) -> list[Location | None]:
+        found = {location.location_id: location for location in await self._view.locations()}
+        return [found.get(location_id) for location_id in location_ids]
+
+    async def _rows(self, statement: LiteralString, *parameters: object) -> list[Row]:
+        cursor = await self._connection.execute(statement, parameters)
+        return await cursor.fetchall()
 
 
-def _pages(connection: psycopg.Connection) -> Iterator[list[tuple[Any, ...]]]:
-    after = ("", "")
-    while page := connection.execute(_LEVELS, (*after, PAGE)).fetchall():
-        yield page
-        after = (page[-1][0], page[-1][1])
-
-
-def _figures(level: StockLevel | None) -> list[int] | None:
-    if level is None:
-        return None
-    return [level.on_hand, level.reserved, level.backordered, level.in_transit, level.version]
-
-
-async def _catalogue(connection: psycopg.Connection, view: ReadModel, report: Report) -> None:
-    after = ""
-    while page := connection.execute(_ITEMS, (after, PAGE)).fetchall():
-        after = page[-1][0]
-        for (sku, version), item in zip(page, await view.items([row[0] for row in page]), strict=True):
-            report.items += 1
-            _compare(f"item {sku}", version, item.version if item else None, report)
-    shown = {location.location_id: location.version for location in await view.locations()}
-    for location_id, version in connection.execute(_LOCATIONS):
-        report.locations += 1
-        _compare(f"location {location_id}", version, shown.pop(location_id, None), report)
-    for location_id in shown:
-        report.fault(f"location {location_id}: the read model shows it, there is no row")
-
-
-def _compare(name: str, version: int, shown: int | None, report: Report) -> None:
-    if version != shown:
-        report.fault(f"{name}: the row is at version {version}, the read model at {shown}")
-
-
-async def _strays(connection: psycopg.Connection, view: ReadModel, report: Report) -> None:
-    for sku, location_id in connection.execute(_ENTRIES_WITHOUT_ROW, (SHOWN_FAULTS,)):
-        report.fault(f"{sku} at {location_id}: the ledger has entries, there is no row")
-    async for names in _bounded(view.level_names()):
-        columns = [[name[0] for name in names], [name[1] for name in names]]
-        for sku, location_id in connection.execute(_NAMES_WITHOUT_ROW, columns):
-            report.fault(f"{sku} at {location_id}: the read model shows it, there is no row")
-
-
-async def _bounded(pages: AsyncIterator[list[tuple[str, str]]]) -> AsyncIterator[Sequence[tuple[str, str]]]:
-    async for page in pages:
-        for start in range(0, len(page), PAGE):
-            yield page[start : start + PAGE]
-
-
-def print_report(report: Report) -> None:
-    """Print what was compared, and the first faults."""
-    console = Console()
-    table = Table("compared", "number", title="ledger = rows = read model")
-    for name in ("levels", "entries", "items", "locations"):
-        table.add_row(name, f"{getattr(report, name):,}")
-    table.add_row("differences", f"{report.fault_count:,}")
-    console.print(table)
-    for fault in report.faults:
-        console.print(fault, markup=False)
-
-
-def main(wait: float) -> None:
-    """Compare and print; exit code 1 when anything differs after `wait` seconds."""
-    config = settings.load(ReconcileSettings)
-
-    async def run() -> Report:
-        async with connect(config.redis_url.get_secret_value(), generation=config.generation) as view:
-            return await reconcile(config.database_url.get_secret_value(), view, wait=wait)
-
-    report = asyncio.run(run())
-    print_report(report)
-    sys.exit(1 if report.fault_count else 0)
+def _at(name: tuple[str, str]) -> str:
+    return f"{name[0]} at {name[1]}"

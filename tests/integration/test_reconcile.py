@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from uuid import uuid4
@@ -18,7 +19,7 @@ from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
 from query_svc.read_model import Changes, ReadModel, connect, connect_writer
 from tests.stack_fixture import RunningStack
-from tests.stock import level
+from tests.stock import item, level, location
 
 pytestmark = pytest.mark.stack
 
@@ -94,6 +95,90 @@ async def test_a_spoilt_row_or_entry_is_found(shop: Shop, spoil: str, mend: str)
     assert report.fault_count >= 1
     assert all(fault.startswith(f"{shop.sku} at {shop.place}") for fault in report.faults)
     assert (await shop.report()).fault_count == 0
+
+
+@pytest.mark.parametrize(
+    ("table", "spoil", "mend", "fault"),
+    [
+        ("stock_levels", "safety_stock = 2", "safety_stock = 0", "differ in safety_stock, sellable"),
+        ("stock_levels", "reorder_point = 90", "reorder_point = 0", "differ in reorder_point, low"),
+        ("items", "name = 'Cup'", "name = 'Mug'", "differ in name"),
+        ("items", "version = 2", "version = 1", "the row says version 2, the read model shows version 1"),
+        ("locations", "name = 'South'", "name = 'North'", "differ in name"),
+    ],
+)
+async def test_a_row_that_the_view_does_not_show_is_found(
+    shop: Shop, table: str, spoil: str, mend: str, fault: str
+) -> None:
+    column = {"items": "sku = %(sku)s"}.get(table, "location_id = %(place)s")
+    shop.spoil(f"UPDATE {table} SET {spoil} WHERE {column}")  # noqa: S608 - figures of this file
+    try:
+        report = await shop.report()
+    finally:
+        shop.spoil(f"UPDATE {table} SET {mend} WHERE {column}")  # noqa: S608
+    assert report.fault_count == 1
+    assert fault in report.faults[0]
+    assert (await shop.report()).fault_count == 0
+
+
+async def test_a_lost_entry_and_an_entry_without_row_are_found(shop: Shop) -> None:
+    """An entry that has gone astray leaves a gap behind, and stands where there is no row."""
+    shop.spoil("UPDATE stock_movements SET sku = sku || '-X' WHERE sku = %(sku)s AND version = 2")
+    try:
+        report = await shop.report()
+    finally:
+        shop.spoil("UPDATE stock_movements SET sku = %(sku)s WHERE sku = %(sku)s || '-X'")
+    assert report.faults == [
+        f"{shop.sku} at {shop.place}: the row says [18, 0, 0, 0, 3], the ledger sums up to [12, 0, 0, 0, 2]",
+        f"{shop.sku} at {shop.place}: the ledger's entry 3 does not follow from the one before it",
+        f"{shop.sku}-X at {shop.place}: the ledger has 1 entries, there is no row",
+    ]
+    assert (await shop.report()).fault_count == 0
+
+
+async def test_what_the_view_holds_without_a_row_is_found(shop: Shop) -> None:
+    async with connect_writer(shop.stack.redis_url) as writer:
+        await writer.resume("test")
+        await writer.apply(Changes([], [item("R-NONE", 1)], [location("P-NONE", 1)]), 1)
+    with Redis.from_url(shop.stack.redis_url) as redis:
+        try:
+            faults = (await shop.report()).faults
+        finally:
+            for key in redis.scan_iter("*:items"):
+                redis.hdel(key, "R-NONE")
+            for key in redis.scan_iter("*:locations"):
+                redis.hdel(key, "P-NONE")
+    assert faults == [
+        "item R-NONE: the read model shows it, there is no row",
+        "location P-NONE: the read model shows it, there is no row",
+    ]
+    assert (await shop.report()).fault_count == 0
+
+
+async def test_a_shop_at_work_reconciles(shop: Shop) -> None:
+    """A level that changes all the time is never taken for a difference."""
+    changes = 0
+
+    async def work() -> None:
+        nonlocal changes
+        async with InventoryClient(shop.stack.envoy, actor="tester") as client:
+            while True:
+                await client.add_stock(
+                    pb.AddStockRequest(
+                        sku=shop.sku, location_id=shop.place, quantity=1, reason=MOVEMENT_REASON_RECEIPT
+                    )
+                )
+                changes += 1
+
+    workers = [asyncio.create_task(work()) for _ in range(4)]
+    try:
+        for _ in range(10):
+            assert (await shop.report(wait=10)).faults == []
+    finally:
+        for worker in workers:
+            worker.cancel()
+        await asyncio.gather(*workers, return_exceptions=True)
+    assert changes > 10
 
 
 async def test_a_spoilt_view_is_found(shop: Shop) -> None:
