@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 import structlog
@@ -144,7 +145,8 @@ def _be_worker(parent: int, serve: Callable[[], None]) -> NoReturn:
     except BaseException:  # noqa: BLE001 - nothing may pass into the parent's code
         _log.exception("worker failed")
     finally:
-        sys.stderr.flush()
+        with suppress(OSError):  # nobody reads the log any more
+            sys.stderr.flush()
         os._exit(code)
 
 
