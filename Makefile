@@ -91,6 +91,10 @@ fmt: venv ## Format the code
 	@$(BIN)/ruff check --fix --quiet || true
 	@$(BIN)/ruff format
 
+.PHONY: bench
+bench: venv ## Measure the read model's reads against the library's own
+	@$(PYTHON) -m bench.read_model
+
 ##—— Generated files —————————————————————————————————————————————————————————————————————————————
 
 .PHONY: gen

@@ -1,8 +1,7 @@
 """One connection to Redis that all callers of a process share.
 
-In place of the client's own pool and pipelines: 4.5 times as many reads of one level by 32 callers at once
-(37,000 to 8,200 a second, 22 to 121 µs of CPU each), 3.6 times as many levels read by 100 (139,000 to 39,000)
-and 1.7 times as many applied by 5,000 (87,000 to 50,000), measured on two shared cores.
+In place of the client's own pool and pipelines: 3.5 times as many reads of one level by 32 callers at once, and
+4 times as many levels read by 100 (ratios within one run of `make bench` on two shared cores).
 """
 
 import asyncio

@@ -1,0 +1,320 @@
+"""The projector on a real broker and a Redis of its own: whatever is hurt, the view holds the journal."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
+
+from inventory.journal.v1.transaction_pb2 import Transaction
+from inventory.type.v1.stock_pb2 import StockLevel
+from query_svc.read_model.keys import Keys
+from query_svc.read_model.values import unpack_level
+from stack.readiness import grpc_health
+from tests.redis_server import RedisServer, binaries, free_port, redis_server
+from tests.stack_fixture import RunningStack
+from tests.stock import item, level, location, transaction
+
+pytestmark = pytest.mark.stack
+
+PATIENCE = 30.0
+SKUS = [f"SKU-{number}" for number in range(40)]
+KEYS = Keys("g1")
+
+
+class World:
+    """A journal topic and a Redis of the test's own, and the projectors between them."""
+
+    def __init__(self, stack: RunningStack, folder: Path, redis: RedisServer) -> None:
+        self.topic = f"journal-{uuid4().hex[:8]}"
+        self.redis = redis
+        self.logs: list[Path] = []
+        self._brokers = stack.bootstrap_servers
+        self._folder = folder
+        self._admin = AdminClient({"bootstrap.servers": self._brokers})
+        self._producer = Producer({"bootstrap.servers": self._brokers})
+        self._processes: list[subprocess.Popen[bytes]] = []
+        self.create_topic()
+
+    def create_topic(self) -> None:
+        """Create the topic, and wait until the broker knows it."""
+        for created in self._admin.create_topics([NewTopic(self.topic, 1, 1)]).values():
+            created.result()
+        until(lambda: self.topic in self._admin.list_topics(timeout=10).topics)
+
+    def delete_topic(self) -> None:
+        """Delete the topic, and wait until the broker has forgotten it."""
+        for deleted in self._admin.delete_topics([self.topic]).values():
+            deleted.result()
+        until(lambda: self.topic not in self._admin.list_topics(timeout=10).topics)
+
+    def trim_topic(self, offset: int) -> None:
+        """Delete the records before an offset."""
+        for deleted in self._admin.delete_records([TopicPartition(self.topic, 0, offset)]).values():
+            deleted.result()
+
+    def committed(self) -> int:
+        """Return the offset that the group has committed."""
+        partitions = [ConsumerGroupTopicPartitions(self.topic, [TopicPartition(self.topic, 0)])]
+        (found,) = self._admin.list_consumer_group_offsets(partitions).values()
+        return int(found.result().topic_partitions[0].offset)
+
+    def write(self, records: Sequence[Transaction | bytes]) -> None:
+        """Append records to the journal."""
+        for record in records:
+            value = record if isinstance(record, bytes) else record.SerializeToString()
+            self._producer.produce(self.topic, value)
+        assert self._producer.flush(PATIENCE) == 0
+
+    def start(self) -> tuple[subprocess.Popen[bytes], Callable[[], str | None]]:
+        """Start a projector; return it with the check of its health."""
+        address = f"127.0.0.1:{free_port()}"
+        environment = os.environ | {
+            "INVENTORY_CDC_BOOTSTRAP_SERVERS": self._brokers,
+            "INVENTORY_CDC_REDIS_URL": self.redis.url,
+            "INVENTORY_CDC_LISTEN": address,
+            "INVENTORY_CDC_TOPIC": self.topic,
+            "INVENTORY_CDC_GROUP_ID": self.topic,
+        }
+        self.logs.append(self._folder / f"projector-{len(self.logs)}.log")
+        with self.logs[-1].open("wb") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "cdc", "projector"], env=environment, stdout=log, stderr=log
+            )
+        self._processes.append(process)
+        return process, grpc_health(address)
+
+    def logged(self, text: str) -> bool:
+        """Tell whether the last projector has logged the text."""
+        return text in self.logs[-1].read_text()
+
+    def level(self, sku: str, location_id: str) -> StockLevel | None:
+        """Return a level of the view."""
+        with self.redis.client() as client:
+            value = client.hget(KEYS.levels(sku), location_id)
+        return None if value is None else unpack_level(sku, location_id, bytes(value))
+
+    def shows(self, expected: StockLevel) -> Callable[[], bool]:
+        """Return the check whether the view shows a level."""
+        return lambda: self.level(expected.sku, expected.location_id) == expected
+
+    def contents(self) -> dict[object, object]:
+        """Return all that the view holds, but the offsets."""
+        with self.redis.client() as client:
+            keys = [key for key in client.scan_iter() if not bytes(key).endswith(b":offsets")]
+            return {key: client.hgetall(key) for key in keys}
+
+    def close(self) -> None:
+        """End every projector and delete the topic."""
+        for process in self._processes:
+            process.kill()
+            process.wait()
+        self._admin.delete_topics([self.topic])
+
+
+def until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + patience
+    while not condition():
+        assert time.monotonic() < deadline, "it has not come true"
+        time.sleep(0.01)
+
+
+def history(length: int, seed: int = 1) -> list[Transaction]:
+    """Return transactions, each with the next versions of a few levels, an item and a location."""
+    rng = random.Random(seed)
+    versions: dict[str, int] = dict.fromkeys(SKUS, 0)
+    records = []
+    for number in range(1, length + 1):
+        contents: list[StockLevel] = []
+        for sku in rng.sample(SKUS, 5):
+            versions[sku] += 1
+            contents.append(level(sku, "WH-1", versions[sku], on_hand=number))
+        records.append(
+            transaction(
+                number, *contents, item(SKUS[number % 40], number), location(f"WH-{number % 3}", number)
+            )
+        )
+    return records
+
+
+def newest(records: Sequence[Transaction]) -> dict[str, StockLevel]:
+    """Return the last level of each SKU."""
+    return {one.sku: one for record in records for one in record.levels}
+
+
+def end(number: int) -> tuple[Transaction, StockLevel]:
+    """Return a last record and the level by which it is seen to be applied."""
+    mark = level("END", "WH-1", number)
+    return transaction(number, mark), mark
+
+
+@pytest.fixture
+def world(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
+    """Give an empty world."""
+    with ExitStack() as closing:
+        redis = closing.enter_context(redis_server(binaries()["valkey"], tmp_path))
+        world = World(stack, tmp_path, redis)
+        closing.callback(world.close)
+        yield world
+
+
+def test_it_follows_and_hands_over(world: World) -> None:
+    """SIGTERM: what is in hand is applied, the offset committed, the group left; the next begins at once."""
+    records = history(200)
+    world.write(records)
+    first, healthy = world.start()
+    until(lambda: healthy() is None)
+    for expected in newest(records).values():
+        until(world.shows(expected))
+    first.send_signal(signal.SIGTERM)
+    assert first.wait(10) == 0
+    assert world.committed() == 200
+    last, mark = end(1)
+    world.write([last])
+    world.start()
+    until(world.shows(mark), patience=5)
+    assert world.logged('"offset": 200')
+
+
+def test_doubled_and_disordered_delivery_changes_no_byte(world: World) -> None:
+    records = history(300)
+    last, mark = end(1)
+    world.write([*records, last])
+    world.start()
+    until(world.shows(mark))
+    before = world.contents()
+    disordered = records * 2
+    random.Random(2).shuffle(disordered)
+    last, mark = end(2)
+    world.write([*disordered, last])
+    until(world.shows(mark))
+    after = world.contents()
+    for contents in (before, after):
+        del contents[KEYS.levels("END").encode()]
+    assert after == before
+
+
+@pytest.mark.slow
+def test_killed_again_and_again_it_loses_nothing(world: World) -> None:
+    records = history(3000)
+    for start in range(0, 3000, 1000):
+        process, _ = world.start()
+        until(lambda: world.logged('"event": "reading"'))
+        world.write(records[start : start + 1000])
+        process.kill()
+        process.wait()
+    last, mark = end(1)
+    world.write([last])
+    world.start()
+    until(world.shows(mark))
+    assert {sku: world.level(sku, "WH-1") for sku in SKUS} == newest(records)
+
+
+@pytest.mark.slow
+def test_a_projector_that_was_asleep_does_no_harm(world: World) -> None:
+    """Stopped long enough for another to take over, and then revived, it overwrites nothing."""
+    records = history(900)
+    sleeper, _ = world.start()
+    until(lambda: world.logged('"event": "reading"'))
+    world.write(records[:300])
+    os.kill(sleeper.pid, signal.SIGSTOP)
+    world.start()
+    world.write(records[300:600])
+    expected = newest(records[:600])
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)
+    os.kill(sleeper.pid, signal.SIGCONT)
+    last, mark = end(1)
+    world.write([*records[600:], last])
+    until(world.shows(mark))
+    time.sleep(1)
+    assert {sku: world.level(sku, "WH-1") for sku in SKUS} == newest(records)
+    assert sleeper.poll() is None
+
+
+def test_a_redis_that_comes_back_empty_is_filled_again(world: World) -> None:
+    records = history(200)
+    last, mark = end(1)
+    world.write([*records, last])
+    _, healthy = world.start()
+    until(world.shows(mark))
+    until(lambda: healthy() is None)
+    before = world.contents()
+    world.redis.kill()
+    until(lambda: healthy() is not None)
+    world.redis.start()
+    until(lambda: healthy() is None)
+    until(lambda: world.contents() == before)
+
+
+def test_a_redis_that_lost_its_last_moments_catches_up(world: World) -> None:
+    """Unnoticed, between two batches: the offsets beside the data tell where to read again."""
+    records = history(400)
+    world.write(records[:200])
+    world.start()
+    expected = newest(records[:200])
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)
+    with world.redis.client() as client:
+        client.save()
+    world.write(records[200:])
+    expected = newest(records)
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)
+    world.redis.kill()
+    world.redis.start()
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)
+
+
+def test_a_record_that_cannot_be_decoded_stops_it(world: World) -> None:
+    """All before it is applied, nothing after it, now or after a restart."""
+    before, after = level("A", "WH-1", 1), level("A", "WH-1", 2)
+    world.write([transaction(1, before), b"\xff\xff", transaction(2, after)])
+    for _ in range(2):
+        process, _ = world.start()
+        assert process.wait(PATIENCE) == 1
+        assert world.logged(f"{world.topic}, partition 0, offset 1")
+        assert world.level("A", "WH-1") == before
+
+
+def test_records_that_are_gone_are_not_passed_over_in_silence(world: World) -> None:
+    records = history(100)
+    world.write(records[:20])
+    process, _ = world.start()
+    expected = newest(records[:20])
+    until(lambda: all(world.level(sku, "WH-1") == one for sku, one in expected.items()))
+    process.send_signal(signal.SIGTERM)
+    process.wait(10)
+    world.write(records[20:])
+    world.trim_topic(60)
+    world.start()
+    until(world.shows(newest(records)[SKUS[0]]))
+    assert world.logged("records are gone that were not read")
+    assert world.logged('"offset": "earliest"')
+
+
+def test_a_topic_made_anew_is_read_from_its_beginning(world: World) -> None:
+    """Even where it already has records at the stored offset."""
+    records = history(50)
+    world.write(records[:10])
+    process, _ = world.start()
+    expected = newest(records[:10])
+    until(lambda: all(world.level(sku, "WH-1") == one for sku, one in expected.items()))
+    process.send_signal(signal.SIGTERM)
+    process.wait(10)
+    world.delete_topic()
+    world.create_topic()
+    world.write(records[10:])
+    world.start()
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == newest(records))
+    assert world.logged('"offset": "earliest"')
