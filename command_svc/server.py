@@ -16,7 +16,9 @@ from command_svc.services.stock import StockCommands
 from command_svc.store.errors import StoreError, UnavailableError
 from command_svc.store.store import CommandStore
 from inventory.command.v1 import (
+    item_command_service_pb2,
     item_command_service_pb2_grpc,
+    location_command_service_pb2,
     location_command_service_pb2_grpc,
     stock_command_service_pb2,
     stock_command_service_pb2_grpc,
@@ -94,7 +96,8 @@ def _warm() -> None:
         stock_command_service_pb2.AdjustStockRequest,
         stock_command_service_pb2.MoveStockRequest,
         stock_command_service_pb2.BatchStockRequest,
-        stock_command_service_pb2.StockCommand,
+        item_command_service_pb2.CreateItemRequest,
+        location_command_service_pb2.CreateLocationRequest,
     )
 
 
