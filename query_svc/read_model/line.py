@@ -1,7 +1,7 @@
 """One connection to Redis that all callers of a process share.
 
-In place of the client's own pool and pipelines: 3.5 times as many reads of one level by 32 callers at once, and
-4 times as many levels read by 100 (ratios within one run of `make bench` on two shared cores).
+In place of the client's own pool and pipelines: 3.5 times as many reads of one level by 32 callers at once,
+and 4 times as many levels read by 100 (ratios within one run of `make bench` on two shared cores).
 """
 
 import asyncio
