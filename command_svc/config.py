@@ -40,3 +40,6 @@ class CommandSettings(ServerSettings):
         le=0.1,
         description="wait for company before a transaction; about 0.002 pays with workers > 1",
     )
+    sweep_interval_seconds: float = Field(
+        0.5, gt=0, le=60, description="pause between two looks for expired reservations"
+    )

@@ -6,7 +6,14 @@ from collections.abc import Iterator
 from itertools import chain
 
 from command_svc.domain.transaction import Transaction
-from command_svc.messages import item_message, level_message, location_message, movement_message, timestamp
+from command_svc.messages import (
+    item_message,
+    level_message,
+    location_message,
+    movement_message,
+    reservation_message,
+    timestamp,
+)
 from inventory.journal.v1.transaction_pb2 import Transaction as TransactionMessage
 
 MAX_PART_BYTES = 480 * 1024
@@ -29,6 +36,7 @@ def _parts(transaction: Transaction) -> Iterator[TransactionMessage]:
         (("items", item_message(item)) for item in transaction.items),
         (("locations", location_message(location)) for location in transaction.locations),
         (("movements", movement_message(entry, transaction.id)) for entry in transaction.movements),
+        (("reservations", reservation_message(after)) for _, after in transaction.changed_reservations()),
         (("levels", level_message(after)) for _, after in transaction.changed_levels()),
     )
     empty = _empty(transaction).ByteSize() + 12  # its numbers

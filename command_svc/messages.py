@@ -10,10 +10,13 @@ from google.type.latlng_pb2 import LatLng
 
 from command_svc.domain.catalog import Item, Location
 from command_svc.domain.levels import Level, Movement
+from command_svc.domain.reservations import Reservation
 from inventory.type.v1.item_pb2 import Item as ItemMessage
 from inventory.type.v1.item_pb2 import ItemKind, ItemState
 from inventory.type.v1.location_pb2 import Address, LocationKind, LocationState
 from inventory.type.v1.location_pb2 import Location as LocationMessage
+from inventory.type.v1.reservation_pb2 import Reservation as ReservationMessage
+from inventory.type.v1.reservation_pb2 import ReservationLine, ReservationState
 from inventory.type.v1.stock_pb2 import (
     MovementKind,
     MovementReason,
@@ -121,4 +124,29 @@ def location_message(location: Location) -> LocationMessage:
         version=location.version,
         create_time=timestamp(location.create_time),
         update_time=timestamp(location.update_time),
+    )
+
+
+def reservation_message(reservation: Reservation) -> ReservationMessage:
+    """Return the reservation."""
+    return ReservationMessage(
+        reservation_id=str(reservation.reservation_id),
+        state=ReservationState.Value(f"RESERVATION_STATE_{reservation.state}"),
+        lines=[
+            ReservationLine(
+                sku=line.key.sku,
+                location_id=line.key.location_id,
+                quantity=line.quantity,
+                confirmed=line.confirmed,
+                released=line.released,
+            )
+            for line in reservation.lines
+        ],
+        expire_time=timestamp(reservation.expire_time),
+        channel=reservation.channel,
+        reference=reservation.reference,
+        actor=reservation.actor,
+        version=reservation.version,
+        create_time=timestamp(reservation.create_time),
+        update_time=timestamp(reservation.update_time),
     )

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 
 import structlog
 
-from command_svc import journal
+from command_svc import journal, sweeper
 from command_svc.batcher import Batcher, Limits
 from command_svc.config import CommandSettings
 from command_svc.services.catalog import ItemCommands, LocationCommands
+from command_svc.services.reservations import ReservationCommands
 from command_svc.services.stock import StockCommands
 from command_svc.store.errors import StoreError, UnavailableError
 from command_svc.store.store import CommandStore
@@ -20,6 +21,8 @@ from inventory.command.v1 import (
     item_command_service_pb2_grpc,
     location_command_service_pb2,
     location_command_service_pb2_grpc,
+    reservation_command_service_pb2,
+    reservation_command_service_pb2_grpc,
     stock_command_service_pb2,
     stock_command_service_pb2_grpc,
 )
@@ -50,7 +53,10 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         linger=settings.linger_seconds,
     )
     async with store, Batcher(store, limits) as batcher:
-        partitions = asyncio.create_task(_keep_partitions(store), name="partitions")
+        jobs = [
+            asyncio.create_task(_keep_partitions(store), name="partitions"),
+            asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
+        ]
         try:
             yield GrpcServer(
                 settings,
@@ -59,13 +65,14 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
                 unavailable={UnavailableError: "database"},
             )
         finally:
-            partitions.cancel()
-            with suppress(asyncio.CancelledError):
-                await partitions
+            for job in jobs:
+                job.cancel()
+            await asyncio.wait(jobs)
 
 
 def _services(batcher: Batcher) -> list[Service]:
     items, locations, stock = ItemCommands(batcher), LocationCommands(batcher), StockCommands(batcher)
+    reservations = ReservationCommands(batcher)
     return [
         Service(
             "inventory.command.v1.ItemCommandService",
@@ -80,6 +87,14 @@ def _services(batcher: Batcher) -> list[Service]:
             ),
         ),
         Service(
+            "inventory.command.v1.ReservationCommandService",
+            lambda server: (
+                reservation_command_service_pb2_grpc.add_ReservationCommandServiceServicer_to_server(
+                    reservations, server
+                )
+            ),
+        ),
+        Service(
             "inventory.command.v1.StockCommandService",
             lambda server: stock_command_service_pb2_grpc.add_StockCommandServiceServicer_to_server(
                 stock, server
@@ -91,6 +106,12 @@ def _services(batcher: Batcher) -> list[Service]:
 def _warm() -> None:
     """Compile the rules of every request, so that no first caller waits for it."""
     warm(
+        reservation_command_service_pb2.BatchReserveStockRequest,
+        reservation_command_service_pb2.CancelReservationRequest,
+        reservation_command_service_pb2.ConfirmReservationRequest,
+        reservation_command_service_pb2.ExtendReservationRequest,
+        reservation_command_service_pb2.ReserveStockRequest,
+        stock_command_service_pb2.SetStockPolicyRequest,
         stock_command_service_pb2.AddStockRequest,
         stock_command_service_pb2.RemoveStockRequest,
         stock_command_service_pb2.AdjustStockRequest,

@@ -45,6 +45,11 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
         error_reason_pb2.ERROR_REASON_INVALID_PAGE_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
         error_reason_pb2.ERROR_REASON_INTERNAL: grpc.StatusCode.INTERNAL,
+        error_reason_pb2.ERROR_REASON_RESERVATION_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+        error_reason_pb2.ERROR_REASON_RESERVATION_EXPIRED: grpc.StatusCode.FAILED_PRECONDITION,
+        error_reason_pb2.ERROR_REASON_RESERVATION_RESOLVED: grpc.StatusCode.FAILED_PRECONDITION,
+        error_reason_pb2.ERROR_REASON_EXCEEDS_RESERVATION: grpc.StatusCode.FAILED_PRECONDITION,
+        error_reason_pb2.ERROR_REASON_BACKORDERS_OUTSTANDING: grpc.StatusCode.FAILED_PRECONDITION,
     }
 )
 

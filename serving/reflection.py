@@ -9,6 +9,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
+    reservation_command_service_pb2,
     stock_command_service_pb2,
 )
 from inventory.query.v1 import catalog_query_service_pb2, stock_query_service_pb2
@@ -22,6 +23,7 @@ PUBLIC_SERVICES: tuple[str, ...] = tuple(
     for contract in (
         item_command_service_pb2,
         location_command_service_pb2,
+        reservation_command_service_pb2,
         stock_command_service_pb2,
         catalog_query_service_pb2,
         stock_query_service_pb2,

@@ -8,15 +8,24 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from command_svc.domain import catalog, stock
+from command_svc.domain import catalog, reservations, stock
 from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.refusals import Refusal, RequestIdReusedError
-from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
+from command_svc.domain.reservations import (
+    CancelReservation,
+    ConfirmReservation,
+    ExtendReservation,
+    ReserveStock,
+    Resolution,
+)
+from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transaction import Cause, Record, Transaction
 
-Command = AddStock | RemoveStock | AdjustStock | MoveStock | CreateItem | CreateLocation
-Outcome = Level | tuple[Level, Level] | Item | Location
+StockCommand = AddStock | RemoveStock | AdjustStock | MoveStock | SetStockPolicy
+ReservationCommand = ReserveStock | ConfirmReservation | CancelReservation | ExtendReservation
+Command = StockCommand | ReservationCommand | CreateItem | CreateLocation
+Outcome = Level | tuple[Level, Level] | Resolution | Item | Location
 Verdict = bytes | Refusal
 """The encoded answer of an accepted command, or why it was refused."""
 
@@ -68,7 +77,12 @@ class Scope:
     levels: set[LevelKey] = field(default_factory=set)
     skus: set[str] = field(default_factory=set)
     location_ids: set[str] = field(default_factory=set)
+    reservation_ids: set[UUID] = field(default_factory=set)
     request_ids: set[str] = field(default_factory=set)
+    # Items of which units are taken: what expired reservations hold of them may be in the way.
+    taken_skus: set[str] = field(default_factory=set)
+    # Items that are asked for without a location: all their levels are candidates.
+    sourced_skus: set[str] = field(default_factory=set)
 
     @classmethod
     def of(cls, submissions: Iterable[Submission]) -> Scope:
@@ -77,18 +91,35 @@ class Scope:
         for submission in submissions:
             for request in submission.requests:
                 scope.request_ids.add(request.request_id)
-                match request.command:
-                    case CreateItem(item):
-                        scope.skus.add(item.sku)
-                    case CreateLocation(location):
-                        scope.location_ids.add(location.location_id)
-                    case MoveStock() as move:
-                        scope.levels.update((move.source, move.destination))
-                    case AddStock() | RemoveStock() | AdjustStock() as command:
-                        scope.levels.add(command.key)
-                    case other:
-                        assert_never(other)
+                scope.add(request.command)
         return scope
+
+    def add(self, command: Command) -> None:
+        """Add what one command touches."""
+        match command:
+            case AddStock() | SetStockPolicy():
+                self.levels.add(command.key)
+            case RemoveStock() | AdjustStock():
+                self.levels.add(command.key)
+                self.taken_skus.add(command.key.sku)
+            case MoveStock():
+                self.levels.update((command.source, command.destination))
+                self.taken_skus.add(command.source.sku)
+            case ReserveStock():
+                for line in command.lines:
+                    self.taken_skus.add(line.sku)
+                    if line.location_id is None:
+                        self.sourced_skus.add(line.sku)
+                    else:
+                        self.levels.add(LevelKey(line.sku, line.location_id))
+            case ConfirmReservation() | CancelReservation() | ExtendReservation():
+                self.reservation_ids.add(command.reservation_id)
+            case CreateItem():
+                self.skus.add(command.item.sku)
+            case CreateLocation():
+                self.location_ids.add(command.location.location_id)
+            case other:
+                assert_never(other)
 
 
 def decide(transaction: Transaction, submission: Submission) -> list[Verdict]:
@@ -117,9 +148,12 @@ def _verdicts(transaction: Transaction, submission: Submission) -> Iterator[Verd
             same = known.fingerprint == request.fingerprint
             yield known.response if same else RequestIdReusedError(request.request_id)
             continue
+        before = transaction.mark()
         try:
             outcome = _carry_out(transaction, request)
         except Refusal as refusal:
+            # Expired holds that it freed in vain stay for the next command, or the sweeper.
+            transaction.undo_to(before)
             yield refusal
             continue
         response = request.encode(outcome, stamp)
@@ -127,7 +161,9 @@ def _verdicts(transaction: Transaction, submission: Submission) -> Iterator[Verd
         yield response
 
 
-def _carry_out(transaction: Transaction, request: Request) -> Outcome:
+def _carry_out(  # noqa: C901, PLR0911 - one line a command: the table of all there are
+    transaction: Transaction, request: Request
+) -> Outcome:
     cause = Cause(request.actor, request.request_id)
     match request.command:
         case AddStock() as command:
@@ -138,6 +174,16 @@ def _carry_out(transaction: Transaction, request: Request) -> Outcome:
             return stock.adjust_stock(transaction, command, cause)
         case MoveStock() as command:
             return stock.move_stock(transaction, command, cause)
+        case SetStockPolicy() as command:
+            return stock.set_stock_policy(transaction, command, cause)
+        case ReserveStock() as command:
+            return reservations.reserve_stock(transaction, command, cause)
+        case ConfirmReservation() as command:
+            return reservations.confirm_reservation(transaction, command, cause)
+        case CancelReservation() as command:
+            return reservations.cancel_reservation(transaction, command, cause)
+        case ExtendReservation() as command:
+            return reservations.extend_reservation(transaction, command)
         case CreateItem() as command:
             return catalog.create_item(transaction, command)
         case CreateLocation() as command:

@@ -9,12 +9,19 @@ Refusal
 ├── InsufficientStockError
 ├── QuantityOutOfRangeError
 ├── RequestIdReusedError
-└── VersionMismatchError
+├── VersionMismatchError
+├── BackordersOutstandingError
+├── ReservationNotFoundError
+├── ReservationExpiredError
+├── ReservationResolvedError
+└── ExceedsReservationError
 """
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import ClassVar
+from uuid import UUID
 
 from command_svc.domain.levels import MAX_QUANTITY, LevelKey
 
@@ -85,7 +92,8 @@ class InsufficientStockError(Refusal):
 
     def __init__(self, key: LevelKey, requested: int, available: int) -> None:
         super().__init__(
-            f"{available} of {key.sku} are available at {key.location_id}, {requested} were requested",
+            f"{available} of {key.sku} are available{f' at {key.location_id}' if key.location_id else ''}, "
+            f"{requested} were requested",
             sku=key.sku,
             location_id=key.location_id,
             requested=requested,
@@ -135,4 +143,72 @@ class VersionMismatchError(Refusal):
             location_id=key.location_id,
             expected_version=expected,
             version=actual,
+        )
+
+
+class BackordersOutstandingError(Refusal):
+    """The backorder limit would fall below what is backordered already."""
+
+    reason = "BACKORDERS_OUTSTANDING"
+
+    def __init__(self, key: LevelKey, requested: int, backordered: int) -> None:
+        super().__init__(
+            f"{backordered} of {key.sku} are backordered at {key.location_id}: "
+            f"the limit cannot be {requested}",
+            sku=key.sku,
+            location_id=key.location_id,
+            requested=requested,
+            backordered=backordered,
+        )
+
+
+class ReservationNotFoundError(Refusal):
+    """No reservation has the id."""
+
+    reason = "RESERVATION_NOT_FOUND"
+
+    def __init__(self, reservation_id: UUID) -> None:
+        super().__init__(f"there is no reservation {reservation_id}", reservation_id=reservation_id)
+
+
+class ReservationExpiredError(Refusal):
+    """The reservation ran out of time before the command was decided."""
+
+    reason = "RESERVATION_EXPIRED"
+
+    def __init__(self, reservation_id: UUID, expire_time: datetime) -> None:
+        super().__init__(
+            f"reservation {reservation_id} expired at {expire_time.isoformat()}: reserve again",
+            reservation_id=reservation_id,
+            expire_time=expire_time.isoformat(),
+        )
+
+
+class ReservationResolvedError(Refusal):
+    """The reservation has been confirmed or cancelled already."""
+
+    reason = "RESERVATION_RESOLVED"
+
+    def __init__(self, reservation_id: UUID, state: str) -> None:
+        super().__init__(
+            f"reservation {reservation_id} is {state.lower()} already",
+            reservation_id=reservation_id,
+            state=state,
+        )
+
+
+class ExceedsReservationError(Refusal):
+    """The confirmation names more units of a level than the reservation still holds."""
+
+    reason = "EXCEEDS_RESERVATION"
+
+    def __init__(self, reservation_id: UUID, key: LevelKey, requested: int, held: int) -> None:
+        super().__init__(
+            f"reservation {reservation_id} holds {held} of {key.sku} at {key.location_id}, "
+            f"{requested} were to be confirmed",
+            reservation_id=reservation_id,
+            sku=key.sku,
+            location_id=key.location_id,
+            requested=requested,
+            held=held,
         )

@@ -6,7 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey, Quantities
-from command_svc.domain.refusals import InsufficientStockError, QuantityOutOfRangeError, VersionMismatchError
+from command_svc.domain.refusals import (
+    BackordersOutstandingError,
+    InsufficientStockError,
+    QuantityOutOfRangeError,
+    VersionMismatchError,
+)
+from command_svc.domain.reservations import free_expired
 from command_svc.domain.transaction import Cause, Transaction
 
 
@@ -57,6 +63,17 @@ class MoveStock:
     occur_time: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class SetStockPolicy:
+    """Set how a level is kept; what is None stays."""
+
+    key: LevelKey
+    reorder_point: int | None = None
+    safety_stock: int | None = None
+    backorder_limit: int | None = None
+    expected_version: int | None = None
+
+
 def add_stock(transaction: Transaction, command: AddStock, cause: Cause) -> Level:
     """Return the level after it; raises the refusals of `Transaction.level` and QuantityOutOfRangeError."""
     level = transaction.level(command.key)
@@ -66,8 +83,7 @@ def add_stock(transaction: Transaction, command: AddStock, cause: Cause) -> Leve
 
 def remove_stock(transaction: Transaction, command: RemoveStock, cause: Cause) -> Level:
     """Return the level after it; raises the refusals of `Transaction.level` and InsufficientStockError."""
-    level = transaction.level(command.key)
-    _check_available(level, command.quantity)
+    level = _with_available(transaction, command.key, command.quantity)
     return _enter(transaction, level, -command.quantity, "REMOVE", command, cause)
 
 
@@ -78,11 +94,10 @@ def adjust_stock(transaction: Transaction, command: AdjustStock, cause: Cause) -
     is reserved, or below zero) and QuantityOutOfRangeError.
     """
     level = transaction.level(command.key)
-    if command.expected_version is not None and command.expected_version != level.version:
-        raise VersionMismatchError(command.key, command.expected_version, level.version)
+    _check_version(level, command.expected_version)
     delta = command.delta if command.counted is None else command.counted - level.on_hand
     if delta < 0:
-        _check_available(level, -delta)
+        level = _with_available(transaction, command.key, -delta)
     else:
         _check_room(level, delta)
     return _enter(transaction, level, delta, "ADJUST", command, cause)
@@ -93,9 +108,9 @@ def move_stock(transaction: Transaction, command: MoveStock, cause: Cause) -> tu
 
     Raises the refusals of `Transaction.level`, InsufficientStockError and QuantityOutOfRangeError.
     """
-    source = transaction.level(command.source)
+    transaction.level(command.destination)  # must exist, whatever the source holds
+    source = _with_available(transaction, command.source, command.quantity)
     destination = transaction.level(command.destination)
-    _check_available(source, command.quantity)
     _check_room(destination, command.quantity)
     return (
         _enter(transaction, source, -command.quantity, "MOVE_OUT", command, cause),
@@ -103,9 +118,39 @@ def move_stock(transaction: Transaction, command: MoveStock, cause: Cause) -> tu
     )
 
 
-def _check_available(level: Level, requested: int) -> None:
+def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: Cause) -> Level:
+    """Return the level after it.
+
+    Raises the refusals of `Transaction.level`, VersionMismatchError and BackordersOutstandingError.
+    """
+    level = transaction.level(command.key)
+    _check_version(level, command.expected_version)
+    limit = command.backorder_limit
+    if limit is not None and limit < level.backordered:
+        raise BackordersOutstandingError(command.key, limit, level.backordered)
+    given = {
+        name: value
+        for name in ("reorder_point", "safety_stock", "backorder_limit")
+        if (value := getattr(command, name)) is not None
+    }
+    result = level.changed(Quantities(), transaction.now)._replace(**given)
+    return transaction.enter(result, Quantities(), "SET_POLICY", "POLICY", cause)
+
+
+def _with_available(transaction: Transaction, key: LevelKey, requested: int) -> Level:
+    """Return the level once `requested` units of it are available, freeing expired holds if need be."""
+    level = transaction.level(key)
     if requested > level.available:
-        raise InsufficientStockError(level.key, requested, level.available)
+        free_expired(transaction, [key])
+        level = transaction.level(key)
+    if requested > level.available:
+        raise InsufficientStockError(key, requested, level.available)
+    return level
+
+
+def _check_version(level: Level, expected: int | None) -> None:
+    if expected is not None and expected != level.version:
+        raise VersionMismatchError(level.key, expected, level.version)
 
 
 def _check_room(level: Level, requested: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 from command_svc.batcher import Batcher, ClosedError, QueueFullError
 from command_svc.domain.batch import AtomicRefusalError, Request, Submission, Verdict
 from command_svc.domain.refusals import Refusal
 from command_svc.store.errors import ConflictError
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.error_reason_pb2 import ErrorReason
+from serving import tokens
 from serving.errors import CallError, unavailable
 
 RETRY_AFTER = 0.5
@@ -45,3 +48,35 @@ async def carry_out_one(batcher: Batcher, request: Request, *, validate_only: bo
     if isinstance(verdict, Refusal):
         raise call_error(verdict)
     return verdict
+
+
+async def carry_out_batch(
+    batcher: Batcher, makers: Iterable[Callable[[], Request]], *, atomic: bool, validate_only: bool
+) -> list[bytes | CallError]:
+    """Return, for each request of a batch, its encoded answer or why it was refused.
+
+    `makers` make the requests; one that raises CallError refuses that request alone, or, if the batch is
+    atomic, the whole batch. Raises CallError, naming the command_index, when an atomic batch is refused.
+    """
+    answers: dict[int, bytes | CallError] = {}
+    requests: dict[int, Request] = {}
+    for index, make in enumerate(makers):
+        try:
+            requests[index] = make()
+        except CallError as error:
+            if atomic:
+                error.metadata["command_index"] = str(index)
+                raise
+            answers[index] = error
+    if requests:
+        submission = Submission(tuple(requests.values()), atomic, validate_only)
+        verdicts = await carry_out(batcher, submission)
+        for index, verdict in zip(requests, verdicts, strict=True):
+            answers[index] = call_error(verdict) if isinstance(verdict, Refusal) else verdict
+    return [answers[index] for index in range(len(answers))]
+
+
+def newest(consistency_tokens: Iterable[str]) -> str:
+    """Return the token of the newest transaction, "" if there is none."""
+    given = [token for token in consistency_tokens if token]
+    return max(given, key=lambda token: tokens.decode(token).record_time, default="")

@@ -4,28 +4,34 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple, cast
 
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
 from command_svc.batcher import Batcher
-from command_svc.domain.batch import Command, Outcome, Request, Submission
+from command_svc.domain.batch import Command, Outcome, Request
 from command_svc.domain.levels import Level, LevelKey
-from command_svc.domain.refusals import Refusal
-from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
+from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.messages import level_message
-from command_svc.services.lane import call_error, carry_out, carry_out_one
+from command_svc.services.lane import carry_out_batch, carry_out_one, newest
 from command_svc.services.requests import make_request, new_request_id, occur_time
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceServicer
 from inventory.type.v1.stock_pb2 import MovementReason
-from serving import tokens
 from serving.errors import CallError, invalid_field
 from serving.identity import actor
 from serving.validation import check
 
-StockMessage = pb.AddStockRequest | pb.RemoveStockRequest | pb.AdjustStockRequest | pb.MoveStockRequest
+StockMessage = (
+    pb.AddStockRequest
+    | pb.RemoveStockRequest
+    | pb.AdjustStockRequest
+    | pb.MoveStockRequest
+    | pb.SetStockPolicyRequest
+)
+KeyedMessage = pb.AddStockRequest | pb.RemoveStockRequest | pb.AdjustStockRequest | pb.SetStockPolicyRequest
 Context = ServicerContext[Any, Any]
 
 
@@ -51,33 +57,30 @@ class StockCommands(StockCommandServiceServicer):
         """Move units from one location to another at once."""
         return pb.MoveStockResponse.FromString(await self._one(request, context))
 
+    async def SetStockPolicy(
+        self, request: pb.SetStockPolicyRequest, context: Context
+    ) -> pb.SetStockPolicyResponse:
+        """Set how a level is kept."""
+        return pb.SetStockPolicyResponse.FromString(await self._one(request, context))
+
     async def BatchStock(self, request: pb.BatchStockRequest, context: Context) -> pb.BatchStockResponse:
         """Carry out many commands in one transaction."""
         check(request)
         caller = actor(context)
         batch_id = request.request_id or new_request_id()
-        places: list[int] = []
-        requests: list[Request] = []
-        results = [pb.StockCommandResult() for _ in request.commands]
-        for index, command in enumerate(request.commands):
-            try:
-                requests.append(_batched_request(command, f"{batch_id}.{index}", caller))
-                places.append(index)
-            except CallError as error:
-                if request.atomic:
-                    error.metadata["command_index"] = str(index)
-                    raise
-                results[index].error.CopyFrom(error.to_status())
-        if requests:
-            submission = Submission(tuple(requests), request.atomic, request.validate_only)
-            verdicts = await carry_out(self._batcher, submission)
-            for index, verdict in zip(places, verdicts, strict=True):
-                if isinstance(verdict, Refusal):
-                    results[index].error.CopyFrom(call_error(verdict).to_status())
-                else:
-                    _set_answer(results[index], request.commands[index], verdict)
-        token = max(map(_token, results), key=_record_time)
-        return pb.BatchStockResponse(request_id=batch_id, consistency_token=token, results=results)
+        makers = [
+            partial(_batched_request, command, f"{batch_id}.{index}", caller)
+            for index, command in enumerate(request.commands)
+        ]
+        answers = await carry_out_batch(
+            self._batcher, makers, atomic=request.atomic, validate_only=request.validate_only
+        )
+        results = [
+            _result(command, answer) for command, answer in zip(request.commands, answers, strict=True)
+        ]
+        return pb.BatchStockResponse(
+            request_id=batch_id, consistency_token=newest(map(_token, results)), results=results
+        )
 
     async def _one(self, message: StockMessage, context: Context) -> bytes:
         check(message)
@@ -113,9 +116,12 @@ def _message(command: pb.StockCommand) -> StockMessage:
     return cast("StockMessage", getattr(command, str(command.WhichOneof("command"))))
 
 
-def _set_answer(result: pb.StockCommandResult, command: pb.StockCommand, answer: bytes) -> None:
-    field = _MAPPINGS[type(_message(command))].result_field
-    getattr(result, field).MergeFromString(answer)
+def _result(command: pb.StockCommand, answer: bytes | CallError) -> pb.StockCommandResult:
+    if isinstance(answer, CallError):
+        return pb.StockCommandResult(error=answer.to_status())
+    result = pb.StockCommandResult()
+    getattr(result, _MAPPINGS[type(_message(command))].result_field).MergeFromString(answer)
+    return result
 
 
 def _token(result: pb.StockCommandResult) -> str:
@@ -123,11 +129,7 @@ def _token(result: pb.StockCommandResult) -> str:
     return "" if field in {None, "error"} else str(getattr(result, str(field)).consistency_token)
 
 
-def _record_time(token: str) -> float:
-    return tokens.decode(token).record_time.timestamp() if token else 0.0
-
-
-def _key(message: pb.AddStockRequest | pb.RemoveStockRequest | pb.AdjustStockRequest) -> LevelKey:
+def _key(message: KeyedMessage) -> LevelKey:
     return LevelKey(message.sku, message.location_id)
 
 
@@ -135,7 +137,9 @@ def _reason(value: MovementReason.ValueType) -> str:
     return MovementReason.Name(value).removeprefix("MOVEMENT_REASON_")
 
 
-def _when(message: StockMessage) -> datetime | None:
+def _when(
+    message: pb.AddStockRequest | pb.RemoveStockRequest | pb.AdjustStockRequest | pb.MoveStockRequest,
+) -> datetime | None:
     return occur_time(message.occur_time if message.HasField("occur_time") else None)
 
 
@@ -175,6 +179,19 @@ def _move(message: pb.MoveStockRequest) -> Command:
     )
 
 
+def _set_policy(message: pb.SetStockPolicyRequest) -> Command:
+    def given(field: str) -> int | None:
+        return getattr(message, field) if message.HasField(cast("Any", field)) else None
+
+    return SetStockPolicy(
+        _key(message),
+        reorder_point=given("reorder_point"),
+        safety_stock=given("safety_stock"),
+        backorder_limit=given("backorder_limit"),
+        expected_version=given("expected_version"),
+    )
+
+
 def _with_level(response: type[Any]) -> Callable[[Outcome, str, str], Message]:
     def encode(outcome: Outcome, request_id: str, token: str) -> Message:
         level = level_message(cast("Level", outcome))
@@ -198,4 +215,5 @@ _MAPPINGS: dict[type[StockMessage], _Mapping] = {
     pb.RemoveStockRequest: _Mapping(_remove, _with_level(pb.RemoveStockResponse), "removed"),
     pb.AdjustStockRequest: _Mapping(_adjust, _with_level(pb.AdjustStockResponse), "adjusted"),
     pb.MoveStockRequest: _Mapping(_move, _moved, "moved"),
+    pb.SetStockPolicyRequest: _Mapping(_set_policy, _with_level(pb.SetStockPolicyResponse), "policy_set"),
 }

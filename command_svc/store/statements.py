@@ -15,6 +15,58 @@ ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"
 FOR UPDATE OF l
 """
 
+# As above, for commands that touch reservations or may find one in their way. Locks also every level of
+# the reservations named, of expired ones that hold something of the items taken (a bounded number: the
+# sweeper leaves few), and of the items that may come from anywhere. What a reservation holds where never
+# changes, so it is known before its level is locked.
+LOCK_LEVELS_AND_HOLDS = """
+WITH overdue AS (
+    SELECT skus, location_ids FROM reservations
+    WHERE state = 'PENDING' AND expire_time <= clock_timestamp() AND skus && %b::text[]
+    ORDER BY expire_time LIMIT 100
+), wanted AS (
+    SELECT k.sku, k.location_id FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
+    UNION
+    SELECT s.sku, s.location_id FROM stock_levels AS s WHERE s.sku = ANY(%b::text[])
+    UNION
+    SELECT h.sku, h.location_id FROM overdue, unnest(skus, location_ids) AS h (sku, location_id)
+    UNION
+    SELECT h.sku, h.location_id
+    FROM reservations AS r, unnest(r.skus, r.location_ids) AS h (sku, location_id)
+    WHERE r.reservation_id = ANY(%b::uuid[])
+)
+SELECT l.sku, l.location_id, l.on_hand, l.reserved, l.backordered, l.in_transit,
+       l.safety_stock, l.reorder_point, l.backorder_limit, l.version, l.update_time
+FROM wanted AS w
+JOIN stock_levels AS l USING (sku, location_id)
+ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"
+FOR UPDATE OF l
+"""
+
+# Whoever changes a reservation has locked its levels first, so this never waits for another command.
+READ_RESERVATIONS = """
+SELECT reservation_id, state, skus, location_ids, quantities, confirmed, released, expire_time, channel,
+       reference, actor, version, create_time, update_time
+FROM reservations
+WHERE reservation_id = ANY(%b::uuid[])
+   OR (state = 'PENDING' AND expire_time <= clock_timestamp() AND skus && %b::text[])
+ORDER BY reservation_id
+FOR UPDATE
+"""
+
+READ_OVERDUE = """
+SELECT reservation_id FROM reservations
+WHERE state = 'PENDING' AND expire_time <= clock_timestamp()
+ORDER BY expire_time LIMIT %b::bigint
+"""
+
+# The locations that may serve items from anywhere.
+READ_SITES = """
+SELECT location_id, priority, latitude, longitude FROM locations
+WHERE ships_online_orders AND state = 'ACTIVE'
+  AND location_id IN (SELECT s.location_id FROM stock_levels AS s WHERE s.sku = ANY(%b::text[]))
+"""
+
 # After the locks: a request with the same body touches the same levels, so an earlier one has either
 # committed, and is seen here, or has not begun to be decided.
 READ_REQUESTS = """
@@ -30,18 +82,21 @@ READ_LOCATIONS = "SELECT location_id FROM locations WHERE location_id = ANY(%b::
 
 INSERT_LEVELS = """
 INSERT INTO stock_levels
-    (sku, location_id, on_hand, reserved, backordered, in_transit, version, update_time)
+    (sku, location_id, on_hand, reserved, backordered, in_transit, safety_stock, reorder_point,
+     backorder_limit, version, update_time)
 SELECT * FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
-                     %b::bigint[], %b::timestamptz[])
+                     %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::timestamptz[])
 """
 
 UPDATE_LEVELS = """
 UPDATE stock_levels AS l
 SET on_hand = n.on_hand, reserved = n.reserved, backordered = n.backordered,
-    in_transit = n.in_transit, version = n.version, update_time = n.update_time
-FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
-            %b::bigint[], %b::timestamptz[])
-    AS n (sku, location_id, on_hand, reserved, backordered, in_transit, version, update_time)
+    in_transit = n.in_transit, safety_stock = n.safety_stock, reorder_point = n.reorder_point,
+    backorder_limit = n.backorder_limit, version = n.version, update_time = n.update_time
+FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
+            %b::bigint[], %b::bigint[], %b::bigint[], %b::timestamptz[])
+    AS n (sku, location_id, on_hand, reserved, backordered, in_transit, safety_stock, reorder_point,
+          backorder_limit, version, update_time)
 WHERE l.sku = n.sku AND l.location_id = n.location_id
 """
 
@@ -55,6 +110,31 @@ FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::bi
             %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[], %b::bigint[],
             %b::text[], %b::text[], %b::text[], %b::timestamptz[]) AS n,
      (VALUES (%b::uuid, %b::timestamptz)) AS t (id, record_time)
+"""
+
+# An array of arrays would have to be a rectangle: each reservation's own arrays travel as their text.
+INSERT_RESERVATIONS = """
+INSERT INTO reservations
+    (reservation_id, state, skus, location_ids, quantities, confirmed, released, expire_time, channel,
+     reference, actor, version, create_time, update_time)
+SELECT n.reservation_id, n.state, n.skus::text[], n.location_ids::text[], n.quantities::bigint[],
+       n.confirmed::bigint[], n.released::bigint[], n.expire_time, n.channel, n.reference, n.actor,
+       n.version, n.create_time, n.update_time
+FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[],
+            %b::timestamptz[], %b::text[], %b::text[], %b::text[], %b::bigint[], %b::timestamptz[],
+            %b::timestamptz[])
+    AS n (reservation_id, state, skus, location_ids, quantities, confirmed, released, expire_time,
+          channel, reference, actor, version, create_time, update_time)
+"""
+
+UPDATE_RESERVATIONS = """
+UPDATE reservations AS r
+SET state = n.state, confirmed = n.confirmed::bigint[], released = n.released::bigint[],
+    expire_time = n.expire_time, version = n.version, update_time = n.update_time
+FROM unnest(%b::uuid[], %b::text[], %b::text[], %b::text[], %b::timestamptz[], %b::bigint[],
+            %b::timestamptz[])
+    AS n (reservation_id, state, confirmed, released, expire_time, version, update_time)
+WHERE r.reservation_id = n.reservation_id
 """
 
 INSERT_REQUESTS = """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Self, TypeVar
+from uuid import UUID
 
 import psycopg
 from psycopg.types.numeric import Int8BinaryDumper
@@ -82,6 +83,18 @@ class CommandStore:
             cursor = await connection.execute(statements.CREATE_PARTITIONS)
             ((made,),) = await cursor.fetchall()
             return int(made)
+
+        return await self._run(work)
+
+    async def overdue(self, limit: int) -> list[UUID]:
+        """Return up to `limit` reservations that are pending though expired, the oldest first.
+
+        Raises StoreError.
+        """
+
+        async def work(connection: Connection) -> list[UUID]:
+            cursor = await connection.execute(statements.READ_OVERDUE, [limit], prepare=True, binary=True)
+            return [row[0] for row in await cursor.fetchall()]
 
         return await self._run(work)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from command_svc.domain.catalog import Location
 from command_svc.domain.levels import Level
+from command_svc.domain.reservations import Reservation
 from command_svc.domain.transaction import Transaction
 from command_svc.store import statements
 
@@ -27,6 +28,7 @@ def writes(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Stat
     if transaction.movements:
         yield from _levels(transaction)
         yield statements.INSERT_MOVEMENTS, _movements(transaction)
+    yield from _reservations(transaction)
     if transaction.records:
         yield statements.INSERT_REQUESTS, _records(transaction)
     parts = range(1, len(payloads) + 1)
@@ -56,6 +58,9 @@ def _columns(levels: Sequence[Level]) -> list[list[Any]]:
         [level.reserved for level in levels],
         [level.backordered for level in levels],
         [level.in_transit for level in levels],
+        [level.safety_stock for level in levels],
+        [level.reorder_point for level in levels],
+        [level.backorder_limit for level in levels],
         [level.version for level in levels],
         [level.update_time for level in levels],
     ]
@@ -84,6 +89,56 @@ def _movements(transaction: Transaction) -> list[Any]:
         transaction.id,
         transaction.now,
     ]
+
+
+def _reservations(transaction: Transaction) -> Iterator[Statement]:
+    created: list[Reservation] = []
+    updated: list[Reservation] = []
+    for before, after in transaction.changed_reservations():
+        (updated if before else created).append(after)
+    if created:
+        yield (
+            statements.INSERT_RESERVATIONS,
+            [
+                [r.reservation_id for r in created],
+                [r.state for r in created],
+                [_text_array([line.key.sku for line in r.lines]) for r in created],
+                [_text_array([line.key.location_id for line in r.lines]) for r in created],
+                [_array([line.quantity for line in r.lines]) for r in created],
+                [_array([line.confirmed for line in r.lines]) for r in created],
+                [_array([line.released for line in r.lines]) for r in created],
+                [r.expire_time for r in created],
+                [r.channel for r in created],
+                [r.reference for r in created],
+                [r.actor for r in created],
+                [r.version for r in created],
+                [r.create_time for r in created],
+                [r.update_time for r in created],
+            ],
+        )
+    if updated:
+        yield (
+            statements.UPDATE_RESERVATIONS,
+            [
+                [r.reservation_id for r in updated],
+                [r.state for r in updated],
+                [_array([line.confirmed for line in r.lines]) for r in updated],
+                [_array([line.released for line in r.lines]) for r in updated],
+                [r.expire_time for r in updated],
+                [r.version for r in updated],
+                [r.update_time for r in updated],
+            ],
+        )
+
+
+def _array(values: Iterable[int]) -> str:
+    """Return an array of numbers as PostgreSQL writes it."""
+    return "{" + ",".join(map(str, values)) + "}"
+
+
+def _text_array(values: Iterable[str]) -> str:
+    """Return an array of ids as PostgreSQL writes it; ids hold neither quotes nor backslashes."""
+    return '{"' + '","'.join(values) + '"}'
 
 
 def _records(transaction: Transaction) -> list[Any]:

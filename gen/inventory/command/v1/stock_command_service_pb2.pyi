@@ -374,6 +374,99 @@ class MoveStockResponse(_message.Message):
 Global___MoveStockResponse: _TypeAlias = MoveStockResponse  # noqa: Y015
 
 @_typing.final
+class SetStockPolicyRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    REORDER_POINT_FIELD_NUMBER: _builtins.int
+    SAFETY_STOCK_FIELD_NUMBER: _builtins.int
+    BACKORDER_LIMIT_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    sku: _builtins.str
+    location_id: _builtins.str
+    reorder_point: _builtins.int
+    """At or below it, counting what is on the way, the level is low."""
+    safety_stock: _builtins.int
+    """Units held back from sale."""
+    backorder_limit: _builtins.int
+    """Units that may be promised beyond what is there."""
+    expected_version: _builtins.int
+    """As in AdjustStockRequest."""
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        sku: _builtins.str = ...,
+        location_id: _builtins.str = ...,
+        reorder_point: _builtins.int | None = ...,
+        safety_stock: _builtins.int | None = ...,
+        backorder_limit: _builtins.int | None = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_backorder_limit", b"_backorder_limit", "_expected_version", b"_expected_version", "_reorder_point", b"_reorder_point", "_safety_stock", b"_safety_stock", "backorder_limit", b"backorder_limit", "expected_version", b"expected_version", "reorder_point", b"reorder_point", "safety_stock", b"safety_stock"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_backorder_limit", b"_backorder_limit", "_expected_version", b"_expected_version", "_reorder_point", b"_reorder_point", "_safety_stock", b"_safety_stock", "backorder_limit", b"backorder_limit", "expected_version", b"expected_version", "location_id", b"location_id", "reorder_point", b"reorder_point", "request_id", b"request_id", "safety_stock", b"safety_stock", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__backorder_limit: _TypeAlias = _typing.Literal["backorder_limit"]  # noqa: Y015
+    _WhichOneofArgType__backorder_limit: _TypeAlias = _typing.Literal["_backorder_limit", b"_backorder_limit"]  # noqa: Y015
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    _WhichOneofReturnType__reorder_point: _TypeAlias = _typing.Literal["reorder_point"]  # noqa: Y015
+    _WhichOneofArgType__reorder_point: _TypeAlias = _typing.Literal["_reorder_point", b"_reorder_point"]  # noqa: Y015
+    _WhichOneofReturnType__safety_stock: _TypeAlias = _typing.Literal["safety_stock"]  # noqa: Y015
+    _WhichOneofArgType__safety_stock: _TypeAlias = _typing.Literal["_safety_stock", b"_safety_stock"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__backorder_limit) -> _WhichOneofReturnType__backorder_limit | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__reorder_point) -> _WhichOneofReturnType__reorder_point | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__safety_stock) -> _WhichOneofReturnType__safety_stock | None: ...
+
+Global___SetStockPolicyRequest: _TypeAlias = SetStockPolicyRequest  # noqa: Y015
+
+@_typing.final
+class SetStockPolicyResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the request, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Give it to a query to see at least this change. Opaque."""
+    @_builtins.property
+    def level(self) -> _stock_pb2.StockLevel:
+        """The level as this command left it."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        level: _stock_pb2.StockLevel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["level", b"level"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "level", b"level", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetStockPolicyResponse: _TypeAlias = SetStockPolicyResponse  # noqa: Y015
+
+@_typing.final
 class StockCommand(_message.Message):
     """One command of a batch. A command without a request_id gets one from the batch's and its place in
     it, so that a repeat of the whole batch is safe too. validate_only is the batch's to say.
@@ -385,6 +478,7 @@ class StockCommand(_message.Message):
     REMOVE_FIELD_NUMBER: _builtins.int
     ADJUST_FIELD_NUMBER: _builtins.int
     MOVE_FIELD_NUMBER: _builtins.int
+    SET_POLICY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def add(self) -> Global___AddStockRequest: ...
     @_builtins.property
@@ -393,6 +487,8 @@ class StockCommand(_message.Message):
     def adjust(self) -> Global___AdjustStockRequest: ...
     @_builtins.property
     def move(self) -> Global___MoveStockRequest: ...
+    @_builtins.property
+    def set_policy(self) -> Global___SetStockPolicyRequest: ...
     def __init__(
         self,
         *,
@@ -400,12 +496,13 @@ class StockCommand(_message.Message):
         remove: Global___RemoveStockRequest | None = ...,
         adjust: Global___AdjustStockRequest | None = ...,
         move: Global___MoveStockRequest | None = ...,
+        set_policy: Global___SetStockPolicyRequest | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "adjust", b"adjust", "command", b"command", "move", b"move", "remove", b"remove"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "adjust", b"adjust", "command", b"command", "move", b"move", "remove", b"remove", "set_policy", b"set_policy"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "adjust", b"adjust", "command", b"command", "move", b"move", "remove", b"remove"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["add", b"add", "adjust", b"adjust", "command", b"command", "move", b"move", "remove", b"remove", "set_policy", b"set_policy"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["add", "remove", "adjust", "move"]  # noqa: Y015
+    _WhichOneofReturnType_command: _TypeAlias = _typing.Literal["add", "remove", "adjust", "move", "set_policy"]  # noqa: Y015
     _WhichOneofArgType_command: _TypeAlias = _typing.Literal["command", b"command"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_command) -> _WhichOneofReturnType_command | None: ...
 
@@ -422,6 +519,7 @@ class StockCommandResult(_message.Message):
     REMOVED_FIELD_NUMBER: _builtins.int
     ADJUSTED_FIELD_NUMBER: _builtins.int
     MOVED_FIELD_NUMBER: _builtins.int
+    POLICY_SET_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def error(self) -> _status_pb2.Status:
         """Why the command was refused: the status it would have had as a call of its own."""
@@ -434,6 +532,8 @@ class StockCommandResult(_message.Message):
     def adjusted(self) -> Global___AdjustStockResponse: ...
     @_builtins.property
     def moved(self) -> Global___MoveStockResponse: ...
+    @_builtins.property
+    def policy_set(self) -> Global___SetStockPolicyResponse: ...
     def __init__(
         self,
         *,
@@ -442,12 +542,13 @@ class StockCommandResult(_message.Message):
         removed: Global___RemoveStockResponse | None = ...,
         adjusted: Global___AdjustStockResponse | None = ...,
         moved: Global___MoveStockResponse | None = ...,
+        policy_set: Global___SetStockPolicyResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "adjusted", b"adjusted", "error", b"error", "moved", b"moved", "removed", b"removed", "result", b"result"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "adjusted", b"adjusted", "error", b"error", "moved", b"moved", "policy_set", b"policy_set", "removed", b"removed", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "adjusted", b"adjusted", "error", b"error", "moved", b"moved", "removed", b"removed", "result", b"result"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["added", b"added", "adjusted", b"adjusted", "error", b"error", "moved", b"moved", "policy_set", b"policy_set", "removed", b"removed", "result", b"result"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["error", "added", "removed", "adjusted", "moved"]  # noqa: Y015
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["error", "added", "removed", "adjusted", "moved", "policy_set"]  # noqa: Y015
     _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
 

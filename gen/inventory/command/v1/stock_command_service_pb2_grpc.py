@@ -61,6 +61,11 @@ class StockCommandServiceStub:
                 request_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockRequest.SerializeToString,
                 response_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockResponse.FromString,
                 _registered_method=True)
+        self.SetStockPolicy = channel.unary_unary(
+                '/inventory.command.v1.StockCommandService/SetStockPolicy',
+                request_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyResponse.FromString,
+                _registered_method=True)
         self.BatchStock = channel.unary_unary(
                 '/inventory.command.v1.StockCommandService/BatchStock',
                 request_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockRequest.SerializeToString,
@@ -111,6 +116,14 @@ class StockCommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def SetStockPolicy(self, request, context):
+        """Sets how a level is kept; what is absent stays. The level comes into being with it.
+        May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchStock(self, request, context):
         """Carries out many commands in one transaction, in their order, each seeing the ones before it.
         Each has its own result, and a refused one does not fail its neighbours; with `atomic`, all are
@@ -143,6 +156,11 @@ def add_StockCommandServiceServicer_to_server(servicer, server):
                     servicer.MoveStock,
                     request_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockRequest.FromString,
                     response_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockResponse.SerializeToString,
+            ),
+            'SetStockPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetStockPolicy,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyResponse.SerializeToString,
             ),
             'BatchStock': grpc.unary_unary_rpc_method_handler(
                     servicer.BatchStock,
@@ -265,6 +283,33 @@ class StockCommandService:
             '/inventory.command.v1.StockCommandService/MoveStock',
             inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockRequest.SerializeToString,
             inventory_dot_command_dot_v1_dot_stock__command__service__pb2.MoveStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetStockPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.StockCommandService/SetStockPolicy',
+            inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_stock__command__service__pb2.SetStockPolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

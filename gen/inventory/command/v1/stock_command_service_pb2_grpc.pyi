@@ -57,6 +57,10 @@ class StockCommandServiceStub:
     """Moves available units from one location to another at once: both levels change or neither.
     May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
     """
+    SetStockPolicy: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]
+    """Sets how a level is kept; what is absent stays. The level comes into being with it.
+    May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+    """
     BatchStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.BatchStockRequest, _stock_command_service_pb2.BatchStockResponse]
     """Carries out many commands in one transaction, in their order, each seeing the ones before it.
     Each has its own result, and a refused one does not fail its neighbours; with `atomic`, all are
@@ -92,6 +96,10 @@ class StockCommandServiceAsyncStub(StockCommandServiceStub):
     MoveStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.MoveStockRequest, _stock_command_service_pb2.MoveStockResponse]  # type: ignore[assignment]
     """Moves available units from one location to another at once: both levels change or neither.
     May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+    """
+    SetStockPolicy: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]  # type: ignore[assignment]
+    """Sets how a level is kept; what is absent stays. The level comes into being with it.
+    May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
     """
     BatchStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.BatchStockRequest, _stock_command_service_pb2.BatchStockResponse]  # type: ignore[assignment]
     """Carries out many commands in one transaction, in their order, each seeing the ones before it.
@@ -149,6 +157,16 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_command_service_pb2.MoveStockResponse, _abc.Awaitable[_stock_command_service_pb2.MoveStockResponse]]:
         """Moves available units from one location to another at once: both levels change or neither.
         May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+        """
+
+    @_abc_1.abstractmethod
+    def SetStockPolicy(
+        self,
+        request: _stock_command_service_pb2.SetStockPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_command_service_pb2.SetStockPolicyResponse, _abc.Awaitable[_stock_command_service_pb2.SetStockPolicyResponse]]:
+        """Sets how a level is kept; what is absent stays. The level comes into being with it.
+        May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
         """
 
     @_abc_1.abstractmethod

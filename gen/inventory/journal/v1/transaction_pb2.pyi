@@ -10,6 +10,7 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from inventory.type.v1 import item_pb2 as _item_pb2
 from inventory.type.v1 import location_pb2 as _location_pb2
+from inventory.type.v1 import reservation_pb2 as _reservation_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
 import builtins as _builtins
 import sys
@@ -39,6 +40,7 @@ class Transaction(_message.Message):
     LEVELS_FIELD_NUMBER: _builtins.int
     ITEMS_FIELD_NUMBER: _builtins.int
     LOCATIONS_FIELD_NUMBER: _builtins.int
+    RESERVATIONS_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """UUIDv7, the same in every part."""
     part: _builtins.int
@@ -60,6 +62,10 @@ class Transaction(_message.Message):
 
     @_builtins.property
     def locations(self) -> _containers.RepeatedCompositeFieldContainer[_location_pb2.Location]: ...
+    @_builtins.property
+    def reservations(self) -> _containers.RepeatedCompositeFieldContainer[_reservation_pb2.Reservation]:
+        """Reservations as they stand after the transaction."""
+
     def __init__(
         self,
         *,
@@ -71,10 +77,11 @@ class Transaction(_message.Message):
         levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
         items: _abc.Iterable[_item_pb2.Item] | None = ...,
         locations: _abc.Iterable[_location_pb2.Location] | None = ...,
+        reservations: _abc.Iterable[_reservation_pb2.Reservation] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "movements", b"movements", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "movements", b"movements", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "reservations", b"reservations", "transaction_id", b"transaction_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -72,6 +72,24 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The page token is not one this list has handed out. Metadata: page_token."""
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 16
     """INTERNAL. A fault of the service, logged under the given error_id. Metadata: error_id."""
+    ERROR_REASON_RESERVATION_NOT_FOUND: _ErrorReason.ValueType  # 17
+    """NOT_FOUND. No reservation has this id. Metadata: reservation_id."""
+    ERROR_REASON_RESERVATION_EXPIRED: _ErrorReason.ValueType  # 18
+    """FAILED_PRECONDITION. The reservation ran out of time before this command was decided.
+    Metadata: reservation_id, expire_time.
+    """
+    ERROR_REASON_RESERVATION_RESOLVED: _ErrorReason.ValueType  # 19
+    """FAILED_PRECONDITION. The reservation has been confirmed or cancelled already.
+    Metadata: reservation_id, state.
+    """
+    ERROR_REASON_EXCEEDS_RESERVATION: _ErrorReason.ValueType  # 20
+    """FAILED_PRECONDITION. The confirmation names more units of a level than the reservation still holds.
+    Metadata: reservation_id, sku, location_id, requested, held.
+    """
+    ERROR_REASON_BACKORDERS_OUTSTANDING: _ErrorReason.ValueType  # 21
+    """FAILED_PRECONDITION. The backorder limit would fall below what is backordered already.
+    Metadata: sku, location_id, requested, backordered.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -129,4 +147,22 @@ ERROR_REASON_INVALID_PAGE_TOKEN: ErrorReason.ValueType  # 15
 """INVALID_ARGUMENT. The page token is not one this list has handed out. Metadata: page_token."""
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 16
 """INTERNAL. A fault of the service, logged under the given error_id. Metadata: error_id."""
+ERROR_REASON_RESERVATION_NOT_FOUND: ErrorReason.ValueType  # 17
+"""NOT_FOUND. No reservation has this id. Metadata: reservation_id."""
+ERROR_REASON_RESERVATION_EXPIRED: ErrorReason.ValueType  # 18
+"""FAILED_PRECONDITION. The reservation ran out of time before this command was decided.
+Metadata: reservation_id, expire_time.
+"""
+ERROR_REASON_RESERVATION_RESOLVED: ErrorReason.ValueType  # 19
+"""FAILED_PRECONDITION. The reservation has been confirmed or cancelled already.
+Metadata: reservation_id, state.
+"""
+ERROR_REASON_EXCEEDS_RESERVATION: ErrorReason.ValueType  # 20
+"""FAILED_PRECONDITION. The confirmation names more units of a level than the reservation still holds.
+Metadata: reservation_id, sku, location_id, requested, held.
+"""
+ERROR_REASON_BACKORDERS_OUTSTANDING: ErrorReason.ValueType  # 21
+"""FAILED_PRECONDITION. The backorder limit would fall below what is backordered already.
+Metadata: sku, location_id, requested, backordered.
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

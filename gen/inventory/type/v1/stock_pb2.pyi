@@ -32,6 +32,16 @@ class _MovementKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Movement
     """The leaving half of a move."""
     MOVEMENT_KIND_MOVE_IN: _MovementKind.ValueType  # 5
     """The arriving half of a move."""
+    MOVEMENT_KIND_RESERVE: _MovementKind.ValueType  # 6
+    """Units promised: reserved rises."""
+    MOVEMENT_KIND_CONFIRM: _MovementKind.ValueType  # 7
+    """Promised units taken: reserved and on hand fall."""
+    MOVEMENT_KIND_RELEASE: _MovementKind.ValueType  # 8
+    """Promised units given back: reserved falls."""
+    MOVEMENT_KIND_EXPIRE: _MovementKind.ValueType  # 9
+    """Promised units whose time ran out: reserved falls."""
+    MOVEMENT_KIND_SET_POLICY: _MovementKind.ValueType  # 10
+    """Reorder point, safety stock or backorder limit set: no quantity changes."""
 
 class MovementKind(_MovementKind, metaclass=_MovementKindEnumTypeWrapper):
     """Which command made a movement."""
@@ -44,6 +54,16 @@ MOVEMENT_KIND_MOVE_OUT: MovementKind.ValueType  # 4
 """The leaving half of a move."""
 MOVEMENT_KIND_MOVE_IN: MovementKind.ValueType  # 5
 """The arriving half of a move."""
+MOVEMENT_KIND_RESERVE: MovementKind.ValueType  # 6
+"""Units promised: reserved rises."""
+MOVEMENT_KIND_CONFIRM: MovementKind.ValueType  # 7
+"""Promised units taken: reserved and on hand fall."""
+MOVEMENT_KIND_RELEASE: MovementKind.ValueType  # 8
+"""Promised units given back: reserved falls."""
+MOVEMENT_KIND_EXPIRE: MovementKind.ValueType  # 9
+"""Promised units whose time ran out: reserved falls."""
+MOVEMENT_KIND_SET_POLICY: MovementKind.ValueType  # 10
+"""Reorder point, safety stock or backorder limit set: no quantity changes."""
 Global___MovementKind: _TypeAlias = MovementKind  # noqa: Y015
 
 class _MovementReason:
@@ -80,6 +100,10 @@ class _MovementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Moveme
     """Goods rebalanced between locations."""
     MOVEMENT_REASON_SUPPLIER_RETURN: _MovementReason.ValueType  # 16
     """Goods sent back to their supplier."""
+    MOVEMENT_REASON_RESERVATION: _MovementReason.ValueType  # 17
+    """A reservation was made or resolved; the reference is its id."""
+    MOVEMENT_REASON_POLICY: _MovementReason.ValueType  # 18
+    """Somebody decided how the level is to be kept."""
 
 class MovementReason(_MovementReason, metaclass=_MovementReasonEnumTypeWrapper):
     """Why stock was added, removed, adjusted or moved. Each command lists the reasons it takes."""
@@ -112,6 +136,10 @@ MOVEMENT_REASON_REBALANCE: MovementReason.ValueType  # 15
 """Goods rebalanced between locations."""
 MOVEMENT_REASON_SUPPLIER_RETURN: MovementReason.ValueType  # 16
 """Goods sent back to their supplier."""
+MOVEMENT_REASON_RESERVATION: MovementReason.ValueType  # 17
+"""A reservation was made or resolved; the reference is its id."""
+MOVEMENT_REASON_POLICY: MovementReason.ValueType  # 18
+"""Somebody decided how the level is to be kept."""
 Global___MovementReason: _TypeAlias = MovementReason  # noqa: Y015
 
 @_typing.final
