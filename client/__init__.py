@@ -3,8 +3,10 @@
 from client.client import InventoryClient
 from client.errors import (
     AlreadyExistsError,
+    BackordersOutstandingError,
     DeadlineExceededError,
     DependencyUnavailableError,
+    ExceedsReservationError,
     FieldViolation,
     InsufficientStockError,
     InternalError,
@@ -21,6 +23,9 @@ from client.errors import (
     QuantityOutOfRangeError,
     QueueFullError,
     RequestIdReusedError,
+    ReservationExpiredError,
+    ReservationNotFoundError,
+    ReservationResolvedError,
     UnavailableError,
     VersionMismatchError,
     error_from_status,
@@ -29,8 +34,10 @@ from client.retry import RetryPolicy
 
 __all__ = [
     "AlreadyExistsError",
+    "BackordersOutstandingError",
     "DeadlineExceededError",
     "DependencyUnavailableError",
+    "ExceedsReservationError",
     "FieldViolation",
     "InsufficientStockError",
     "InternalError",
@@ -48,6 +55,9 @@ __all__ = [
     "QuantityOutOfRangeError",
     "QueueFullError",
     "RequestIdReusedError",
+    "ReservationExpiredError",
+    "ReservationNotFoundError",
+    "ReservationResolvedError",
     "RetryPolicy",
     "UnavailableError",
     "VersionMismatchError",

@@ -19,6 +19,8 @@ from inventory.command.v1 import (
     item_command_service_pb2_grpc,
     location_command_service_pb2,
     location_command_service_pb2_grpc,
+    reservation_command_service_pb2,
+    reservation_command_service_pb2_grpc,
     stock_command_service_pb2,
     stock_command_service_pb2_grpc,
 )
@@ -79,6 +81,9 @@ class InventoryClient:
         self._item_commands = item_command_service_pb2_grpc.ItemCommandServiceStub(self._channel)
         self._location_commands = location_command_service_pb2_grpc.LocationCommandServiceStub(self._channel)
         self._stock_commands = stock_command_service_pb2_grpc.StockCommandServiceStub(self._channel)
+        self._reservation_commands = reservation_command_service_pb2_grpc.ReservationCommandServiceStub(
+            self._channel
+        )
         self._stock_queries = stock_query_service_pb2_grpc.StockQueryServiceStub(self._channel)
         self._catalog_queries = catalog_query_service_pb2_grpc.CatalogQueryServiceStub(self._channel)
 
@@ -132,6 +137,12 @@ class InventoryClient:
         """Move units between two locations. Raises InsufficientStockError when fewer are available."""
         return await self._command(self._stock_commands.MoveStock, request, timeout)
 
+    async def set_stock_policy(
+        self, request: stock_command_service_pb2.SetStockPolicyRequest, *, timeout: float | None = None
+    ) -> stock_command_service_pb2.SetStockPolicyResponse:
+        """Set how a level is kept. Raises VersionMismatchError and BackordersOutstandingError."""
+        return await self._command(self._stock_commands.SetStockPolicy, request, timeout)
+
     async def batch_stock(
         self, request: stock_command_service_pb2.BatchStockRequest, *, timeout: float | None = None
     ) -> stock_command_service_pb2.BatchStockResponse:
@@ -141,6 +152,51 @@ class InventoryClient:
         an `atomic` batch raises a command's refusal.
         """
         return await self._command(self._stock_commands.BatchStock, request, timeout)
+
+    async def reserve_stock(
+        self, request: reservation_command_service_pb2.ReserveStockRequest, *, timeout: float | None = None
+    ) -> reservation_command_service_pb2.ReserveStockResponse:
+        """Promise units for a while. Raises InsufficientStockError when fewer may be promised."""
+        return await self._command(self._reservation_commands.ReserveStock, request, timeout)
+
+    async def confirm_reservation(
+        self,
+        request: reservation_command_service_pb2.ConfirmReservationRequest,
+        *,
+        timeout: float | None = None,
+    ) -> reservation_command_service_pb2.ConfirmReservationResponse:
+        """Take promised units off the shelf, all or in parts.
+
+        Raises ReservationExpiredError, ReservationResolvedError and ExceedsReservationError.
+        """
+        return await self._command(self._reservation_commands.ConfirmReservation, request, timeout)
+
+    async def cancel_reservation(
+        self,
+        request: reservation_command_service_pb2.CancelReservationRequest,
+        *,
+        timeout: float | None = None,
+    ) -> reservation_command_service_pb2.CancelReservationResponse:
+        """Give back what is held. Raises ReservationExpiredError and ReservationResolvedError."""
+        return await self._command(self._reservation_commands.CancelReservation, request, timeout)
+
+    async def extend_reservation(
+        self,
+        request: reservation_command_service_pb2.ExtendReservationRequest,
+        *,
+        timeout: float | None = None,
+    ) -> reservation_command_service_pb2.ExtendReservationResponse:
+        """Hold for longer. Raises ReservationExpiredError and ReservationResolvedError."""
+        return await self._command(self._reservation_commands.ExtendReservation, request, timeout)
+
+    async def batch_reserve_stock(
+        self,
+        request: reservation_command_service_pb2.BatchReserveStockRequest,
+        *,
+        timeout: float | None = None,
+    ) -> reservation_command_service_pb2.BatchReserveStockResponse:
+        """Make up to 1000 reservations in one transaction; refusals as in `batch_stock`."""
+        return await self._command(self._reservation_commands.BatchReserveStock, request, timeout)
 
     # Queries
 

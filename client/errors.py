@@ -9,11 +9,16 @@ Every refusal of the service arrives as the exception of its published reason
     ├── NotFoundError
     │   ├── ItemNotFoundError
     │   ├── LocationNotFoundError
-    │   └── LevelNotFoundError          the item has never been stocked at the location
+    │   ├── LevelNotFoundError          the item has never been stocked at the location
+    │   └── ReservationNotFoundError
     ├── AlreadyExistsError
     │   ├── ItemAlreadyExistsError
     │   └── LocationAlreadyExistsError
     ├── InsufficientStockError          fewer units are free than the command asks for
+    ├── BackordersOutstandingError      the backorder limit would fall below what is backordered
+    ├── ReservationExpiredError         the reservation ran out of time before the command was decided
+    ├── ReservationResolvedError        the reservation has been confirmed or cancelled already
+    ├── ExceedsReservationError         the confirmation names more than the reservation still holds
     ├── QuantityOutOfRangeError         the level would pass the largest quantity kept
     ├── ItemNotStockedError             the item's kind is not counted
     ├── RequestIdReusedError            the request id belongs to an earlier, different command
@@ -108,6 +113,10 @@ class LevelNotFoundError(NotFoundError):
     """The item has never been stocked at the location. Metadata: sku, location_id."""
 
 
+class ReservationNotFoundError(NotFoundError):
+    """No reservation has this id. Metadata: reservation_id."""
+
+
 class AlreadyExistsError(InventoryError):
     """What the call would create exists."""
 
@@ -122,6 +131,22 @@ class LocationAlreadyExistsError(AlreadyExistsError):
 
 class InsufficientStockError(InventoryError):
     """Fewer units are free than asked for. Metadata: sku, location_id, requested, available."""
+
+
+class BackordersOutstandingError(InventoryError):
+    """More is backordered than the limit would allow. Metadata: sku, location_id, requested, backordered."""
+
+
+class ReservationExpiredError(InventoryError):
+    """The reservation ran out of time first. Metadata: reservation_id, expire_time."""
+
+
+class ReservationResolvedError(InventoryError):
+    """The reservation is confirmed or cancelled already. Metadata: reservation_id, state."""
+
+
+class ExceedsReservationError(InventoryError):
+    """More than is still held. Metadata: reservation_id, sku, location_id, requested, held."""
 
 
 class QuantityOutOfRangeError(InventoryError):
@@ -178,6 +203,11 @@ BY_REASON: Mapping[str, type[InventoryError]] = MappingProxyType(
         "DEADLINE_EXCEEDED": DeadlineExceededError,
         "INVALID_PAGE_TOKEN": InvalidPageTokenError,
         "INTERNAL": InternalError,
+        "RESERVATION_NOT_FOUND": ReservationNotFoundError,
+        "RESERVATION_EXPIRED": ReservationExpiredError,
+        "RESERVATION_RESOLVED": ReservationResolvedError,
+        "EXCEEDS_RESERVATION": ExceedsReservationError,
+        "BACKORDERS_OUTSTANDING": BackordersOutstandingError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -12,6 +12,7 @@ from typing import Any, cast
 import grpc
 import pytest
 from google.protobuf.descriptor import Descriptor
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
@@ -20,9 +21,11 @@ from google.type.latlng_pb2 import LatLng
 from buf.validate.validate_pb2 import field as field_rules
 from command_svc.batcher import Batcher
 from command_svc.services.catalog import ItemCommands, LocationCommands
+from command_svc.services.reservations import ReservationCommands
 from command_svc.services.stock import StockCommands
 from inventory.command.v1 import item_command_service_pb2 as item_pb
 from inventory.command.v1 import location_command_service_pb2 as location_pb
+from inventory.command.v1 import reservation_command_service_pb2 as reservation_pb
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.item_command_service_pb2_grpc import (
     ItemCommandServiceStub,
@@ -32,12 +35,17 @@ from inventory.command.v1.location_command_service_pb2_grpc import (
     LocationCommandServiceStub,
     add_LocationCommandServiceServicer_to_server,
 )
+from inventory.command.v1.reservation_command_service_pb2_grpc import (
+    ReservationCommandServiceStub,
+    add_ReservationCommandServiceServicer_to_server,
+)
 from inventory.command.v1.stock_command_service_pb2_grpc import (
     StockCommandServiceStub,
     add_StockCommandServiceServicer_to_server,
 )
 from inventory.type.v1.item_pb2 import ItemKind
 from inventory.type.v1.location_pb2 import Address, LocationKind
+from inventory.type.v1.reservation_pb2 import RESERVATION_STATE_CANCELLED, RESERVATION_STATE_CONFIRMED
 from inventory.type.v1.stock_pb2 import MovementReason
 from serving import tokens
 from serving.server import GrpcServer, Service
@@ -76,6 +84,10 @@ MOVE: Fields = {
 ITEM: Fields = {"sku": "NEW", "name": "New"}
 PLACE: Fields = {"location_id": "NEW", "name": "New", "kind": LocationKind.LOCATION_KIND_STORE}
 BATCH: Fields = {"commands": [pb.StockCommand(add=pb.AddStockRequest(**ADD))]}  # type: ignore[arg-type]
+POLICY: Fields = {"sku": "MUG", "location_id": "WH", "safety_stock": 2}
+RESERVE: Fields = {"lines": [reservation_pb.ReserveLine(sku="MUG", location_id="WH", quantity=2)]}
+HOLD: Fields = {"reservation_id": "0197a6b2-0000-7000-8000-000000000001"}
+MANY: Fields = {"commands": [reservation_pb.ReserveStockRequest(**RESERVE)]}  # type: ignore[arg-type]
 
 # Every RPC with the type and the fields of a good request.
 GOOD: dict[str, tuple[type[Message], Fields]] = {
@@ -83,9 +95,28 @@ GOOD: dict[str, tuple[type[Message], Fields]] = {
     "RemoveStock": (pb.RemoveStockRequest, REMOVE),
     "AdjustStock": (pb.AdjustStockRequest, COUNT),
     "MoveStock": (pb.MoveStockRequest, MOVE),
+    "SetStockPolicy": (pb.SetStockPolicyRequest, POLICY),
     "BatchStock": (pb.BatchStockRequest, BATCH),
+    "ReserveStock": (reservation_pb.ReserveStockRequest, RESERVE),
+    "ConfirmReservation": (reservation_pb.ConfirmReservationRequest, HOLD),
+    "CancelReservation": (reservation_pb.CancelReservationRequest, HOLD),
+    "ExtendReservation": (
+        reservation_pb.ExtendReservationRequest,
+        {**HOLD, "time_to_live": Duration(seconds=60)},
+    ),
+    "BatchReserveStock": (reservation_pb.BatchReserveStockRequest, MANY),
     "CreateItem": (item_pb.CreateItemRequest, ITEM),
     "CreateLocation": (location_pb.CreateLocationRequest, PLACE),
+}
+# Those that are refused, or refuse their commands, while nothing is there.
+TAKERS = {
+    "RemoveStock",
+    "MoveStock",
+    "ReserveStock",
+    "ConfirmReservation",
+    "CancelReservation",
+    "ExtendReservation",
+    "BatchReserveStock",
 }
 # The reasons that each command lists in its contract.
 REASONS = {
@@ -121,12 +152,13 @@ def bad_keys() -> Iterator[Case]:
 
 
 STOCK = "AddStock RemoveStock AdjustStock MoveStock"
-ALL = f"{STOCK} BatchStock CreateItem CreateLocation"
+RESOLVE = "ConfirmReservation CancelReservation ExtendReservation"
+ALL = f"{STOCK} SetStockPolicy BatchStock ReserveStock {RESOLVE} BatchReserveStock CreateItem CreateLocation"
 CONTROL = ["a\0b", "a\nb", "\x1b[1m", "a\x9fb"]
 CASES: list[Case] = [
     *each(ALL, "request_id", BAD_REQUEST_IDS),
-    *each(f"{STOCK} CreateItem", "sku", BAD_IDS),
-    *each("AddStock RemoveStock AdjustStock CreateLocation", "location_id", BAD_IDS),
+    *each(f"{STOCK} SetStockPolicy CreateItem", "sku", BAD_IDS),
+    *each("AddStock RemoveStock AdjustStock SetStockPolicy CreateLocation", "location_id", BAD_IDS),
     *each("MoveStock", "source_location_id", BAD_IDS),
     *each("MoveStock", "destination_location_id", BAD_IDS),
     # Two rules of the whole message have its path, which is empty.
@@ -135,7 +167,54 @@ CASES: list[Case] = [
     *each("AdjustStock", "counted_quantity", [-1, MOST + 1, 2**63 - 1]),
     *each("AdjustStock", "delta", [0, MOST + 1, -MOST - 1, -(2**63)]),
     *each("AdjustStock", "counted_quantity", [None], "adjustment"),
-    *each("AdjustStock", "expected_version", [-1, -(2**63)]),
+    *each("AdjustStock SetStockPolicy", "expected_version", [-1, -(2**63)]),
+    *each("SetStockPolicy", "safety_stock", [None], ""),
+    *each("SetStockPolicy", "safety_stock", [-1, MOST + 1]),
+    *each("SetStockPolicy", "reorder_point", [-1, MOST + 1]),
+    *each("SetStockPolicy", "backorder_limit", [-1, MOST + 1]),
+    *each("ReserveStock", "lines", [[], [reservation_pb.ReserveLine(sku="MUG", quantity=1)] * 101]),
+    *each(
+        "ReserveStock",
+        "lines",
+        [[reservation_pb.ReserveLine(sku=one, quantity=1)] for one in BAD_IDS],
+        "lines[0].sku",
+    ),
+    *each(
+        "ReserveStock",
+        "lines",
+        [[reservation_pb.ReserveLine(sku="MUG", quantity=one)] for one in (0, -1, MOST + 1)],
+        "lines[0].quantity",
+    ),
+    *each(
+        "ReserveStock",
+        "lines",
+        [[reservation_pb.ReserveLine(sku="MUG", location_id="a b", quantity=1)]],
+        "lines[0].location_id",
+    ),
+    *each(
+        "ReserveStock ExtendReservation",
+        "time_to_live",
+        [Duration(seconds=one) for one in (0, -1, 604_801)],
+    ),
+    *each("ExtendReservation", "time_to_live", [None]),
+    *each("ReserveStock", "strategy", [99, -1]),
+    *each("ReserveStock", "strategy", [reservation_pb.SOURCING_STRATEGY_NEAREST], ""),
+    *each("ReserveStock", "destination", [LatLng(latitude=91), LatLng(longitude=-181)]),
+    *each("ReserveStock", "channel", ["Web", "a b", "x" * 33]),
+    *each("ReserveStock", "reference", BAD_REFERENCES),
+    *each(RESOLVE, "reservation_id", ["", "1", "0197a6b2-0000-7000-8000-00000000000g"]),
+    *each(
+        "ConfirmReservation",
+        "lines",
+        [[reservation_pb.ConfirmLine(sku="MUG", location_id="WH", quantity=1)] * 101],
+    ),
+    *each(
+        "ConfirmReservation",
+        "lines",
+        [[reservation_pb.ConfirmLine(sku="MUG", location_id="WH")]],
+        "lines[0].quantity",
+    ),
+    *each("BatchReserveStock", "commands", [[], [reservation_pb.ReserveStockRequest()] * 1001]),
     *wrong_reasons(),
     *each(STOCK, "reference", BAD_REFERENCES),
     *each(STOCK, "occur_time", NO_TIMES),
@@ -213,13 +292,14 @@ def build(rpc: str, change: Fields) -> Message:
 
 
 class Commands:
-    """Stubs of the three services, as one."""
+    """Stubs of the services, as one."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self._stubs = [
             StockCommandServiceStub(channel),
             ItemCommandServiceStub(channel),
             LocationCommandServiceStub(channel),
+            ReservationCommandServiceStub(channel),
         ]
 
     async def call(self, rpc: str, request: Message, *, actor: str | bytes | None = None) -> Any:  # noqa: ANN401
@@ -248,6 +328,10 @@ async def commands(store: MemoryStore) -> AsyncIterator[Commands]:
             Service(
                 "place",
                 lambda s: add_LocationCommandServiceServicer_to_server(LocationCommands(batcher), s),
+            ),
+            Service(
+                "reservation",
+                lambda s: add_ReservationCommandServiceServicer_to_server(ReservationCommands(batcher), s),
             ),
         ]
         server = GrpcServer(settings, services, dependencies=[], unavailable={})
@@ -319,7 +403,7 @@ def test_every_rule_of_every_request_is_broken_by_a_case() -> None:
     assert not missing
     rpcs = {
         method.name
-        for contract in (pb, item_pb, location_pb)
+        for contract in (pb, item_pb, location_pb, reservation_pb)
         for service in contract.DESCRIPTOR.services_by_name.values()
         for method in service.methods
     }
@@ -344,7 +428,7 @@ def ruled(message: Descriptor, prefix: str = "") -> Iterator[str]:
 @pytest.mark.parametrize(
     ("rpc", "change"),
     [
-        *((rpc, {}) for rpc in GOOD if rpc not in {"RemoveStock", "MoveStock"}),
+        *((rpc, {}) for rpc in GOOD if rpc not in TAKERS),
         *(("AddStock", {"quantity": one}) for one in (1, MOST)),
         *(("AddStock", {"reason": f"MOVEMENT_REASON_{one}"}) for one in REASONS["AddStock"].split()),
         *(("AdjustStock", {"reason": f"MOVEMENT_REASON_{one}"}) for one in REASONS["AdjustStock"].split()),
@@ -447,7 +531,7 @@ def batched(*given: Fields) -> list[pb.StockCommand]:
     ]
 
 
-def outcomes(answer: pb.BatchStockResponse) -> list[str | None]:
+def outcomes(answer: pb.BatchStockResponse | reservation_pb.BatchReserveStockResponse) -> list[str | None]:
     """Return which result each command has."""
     return [result.WhichOneof("result") for result in answer.results]
 
@@ -556,3 +640,99 @@ async def test_the_largest_batch_of_the_longest_commands_is_carried_out(
     )
     assert set(outcomes(answer)) == {"added"}
     assert answer.results[-1].added.level.version == len(store.ledger) == 1000
+
+
+async def held(commands: Commands, **fields: object) -> reservation_pb.ReserveStockResponse:
+    """Reserve two of five units that are there; return the answer."""
+    await commands.call("AddStock", build("AddStock", {}))
+    answer = await commands.call("ReserveStock", build("ReserveStock", fields))
+    assert isinstance(answer, reservation_pb.ReserveStockResponse)
+    return answer
+
+
+async def test_a_reservation_is_answered_with_what_it_holds_and_the_levels_it_left(
+    commands: Commands, store: MemoryStore
+) -> None:
+    answer = await held(commands, reference="cart-1", channel="web", request_id="r")
+    (line,) = answer.reservation.lines
+    assert (line.sku, line.location_id, line.quantity) == ("MUG", "WH", 2)
+    assert (answer.reservation.reference, answer.reservation.channel) == ("cart-1", "web")
+    (level,) = answer.levels
+    assert (level.on_hand, level.reserved, level.sellable) == (5, 2, 3)
+    again = await commands.call(
+        "ReserveStock", build("ReserveStock", {"reference": "cart-1", "channel": "web", "request_id": "r"})
+    )
+    assert again == answer
+    assert len(store.reservations) == 1
+
+
+async def test_a_hold_is_resolved_once_and_told_so_afterwards(commands: Commands) -> None:
+    reservation_id = (await held(commands)).reservation.reservation_id
+    confirmed = await commands.call(
+        "ConfirmReservation",
+        reservation_pb.ConfirmReservationRequest(
+            reservation_id=reservation_id,
+            lines=[reservation_pb.ConfirmLine(sku="MUG", location_id="WH", quantity=1)],
+            release_rest=True,
+        ),
+    )
+    assert confirmed.reservation.state == RESERVATION_STATE_CONFIRMED
+    assert [(one.on_hand, one.reserved) for one in confirmed.levels] == [(4, 0)]
+    for rpc in RESOLVE.split():
+        refused = await refusal(commands.call(rpc, build(rpc, {"reservation_id": reservation_id})))
+        assert (refused.code, refused.reason) == (9, "RESERVATION_RESOLVED")
+        assert refused.metadata == {"reservation_id": reservation_id, "state": "CONFIRMED"}
+
+
+async def test_an_unknown_hold_is_not_found(commands: Commands) -> None:
+    for rpc in RESOLVE.split():
+        refused = await refusal(commands.call(rpc, build(rpc, {})))
+        assert (refused.code, refused.reason) == (5, "RESERVATION_NOT_FOUND")
+
+
+async def test_a_hold_is_extended_from_now_on(commands: Commands) -> None:
+    reservation = (await held(commands)).reservation
+    extended = await commands.call(
+        "ExtendReservation", build("ExtendReservation", {"reservation_id": reservation.reservation_id})
+    )
+    # The clock of the store in memory stands still: fifteen minutes by default, then one.
+    assert reservation.expire_time.seconds - extended.reservation.expire_time.seconds == 14 * 60
+    assert extended.reservation.version == 2
+
+
+async def test_a_cancelled_hold_gives_back_what_it_held(commands: Commands) -> None:
+    reservation_id = (await held(commands)).reservation.reservation_id
+    answer = await commands.call(
+        "CancelReservation", build("CancelReservation", {"reservation_id": reservation_id})
+    )
+    assert answer.reservation.state == RESERVATION_STATE_CANCELLED
+    assert [(one.on_hand, one.reserved) for one in answer.levels] == [(5, 0)]
+
+
+async def test_each_reservation_of_a_batch_has_its_own_result(commands: Commands, store: MemoryStore) -> None:
+    await commands.call("AddStock", build("AddStock", {}))
+    wanted = [
+        reservation_pb.ReserveStockRequest(**RESERVE),  # type: ignore[arg-type]
+        reservation_pb.ReserveStockRequest(),
+        reservation_pb.ReserveStockRequest(**RESERVE, validate_only=True),  # type: ignore[arg-type]
+        *(reservation_pb.ReserveStockRequest(**RESERVE) for _ in range(2)),  # type: ignore[arg-type]
+    ]
+    request = reservation_pb.BatchReserveStockRequest(request_id="b", commands=wanted)
+    answer = await commands.call("BatchReserveStock", request)
+    assert outcomes(answer) == ["reserved", "error", "error", "reserved", "error"]
+    assert Refused(answer.results[4].error).reason == "INSUFFICIENT_STOCK"
+    assert len(store.reservations) == 2
+    request.atomic, request.request_id = True, "c"
+    request.commands.pop(1)
+    request.commands.pop(1)
+    refused = await refusal(commands.call("BatchReserveStock", request))
+    assert (refused.reason, refused.metadata["command_index"]) == ("INSUFFICIENT_STOCK", "0")
+    assert len(store.reservations) == 2
+
+
+async def test_a_policy_holds_back_what_it_says(commands: Commands) -> None:
+    await commands.call("AddStock", build("AddStock", {}))
+    answer = await commands.call("SetStockPolicy", build("SetStockPolicy", {"reorder_point": 9}))
+    assert (answer.level.safety_stock, answer.level.sellable, answer.level.low) == (2, 3, True)
+    refused = await refusal(commands.call("SetStockPolicy", build("SetStockPolicy", {"expected_version": 1})))
+    assert (refused.code, refused.reason) == (10, "VERSION_MISMATCH")
