@@ -95,7 +95,7 @@ def test_levels_are_locked_by_their_key(grown: Connection, number: int) -> None:
 
 @sizes
 def test_levels_are_written_by_their_key(grown: Connection, number: int) -> None:
-    figures = [[n] * number for n in (5, 0, 0, 0, 2)]
+    figures = [[n] * number for n in (5, 0, 0, 0, 0, 0, 0, 2)]
     times = [datetime.now(UTC)] * number
     plan = explain(grown, statements.UPDATE_LEVELS, *names(number), *figures, times)
     assert "Index Scan using stock_levels_pkey" in plan

@@ -25,6 +25,7 @@ TABLES = {
     "stock_movements",
     "requests",
     "journal",
+    "reservations",
     "cdc_heartbeat",
     "schema_migrations",
 }
@@ -38,6 +39,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "stock_movements": {"SELECT", "INSERT"},
         "requests": {"SELECT", "INSERT"},
         "journal": {"SELECT", "INSERT"},
+        "reservations": {"SELECT", "INSERT", "UPDATE"},
     },
     "query": {
         "items": {"SELECT"},
@@ -45,6 +47,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "stock_levels": {"SELECT"},
         "stock_movements": {"SELECT"},
         "journal": {"SELECT"},
+        "reservations": {"SELECT"},
     },
     "cdc": {
         "items": {"SELECT"},
