@@ -28,6 +28,7 @@ __all__ = ["GrpcServer", "ListenError", "Service", "run"]
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 STREAMS_PER_CONNECTION = 1000
+PENDING_CALLS = 10_000
 
 _log = structlog.get_logger()
 
@@ -105,6 +106,10 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", MESSAGE_BYTES),
         ("grpc.max_send_message_length", MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", STREAMS_PER_CONNECTION),
+        # Beyond 1,000 calls that have arrived and not begun, gRPC would cancel some without a word: each is
+        # to be refused by the interceptor, with its reason and when to come again.
+        ("grpc.server.max_pending_requests", PENDING_CALLS),
+        ("grpc.server.max_pending_requests_hard_limit", PENDING_CALLS),
         # gRPC adds a jitter of 10 % to the age, so that clients do not all come back at once.
         ("grpc.max_connection_age_ms", int(settings.max_connection_age_seconds * 1000)),
         ("grpc.max_connection_age_grace_ms", int(settings.max_deadline_seconds * 1000)),

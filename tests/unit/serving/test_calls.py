@@ -12,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 from structlog.testing import capture_logs
 
 from inventory.query.v1 import catalog_query_service_pb2 as pb2
+from inventory.query.v1 import catalog_query_service_pb2_grpc as pb2_grpc
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError
 from serving.interceptor import remaining
@@ -191,3 +192,30 @@ async def test_a_method_nobody_serves_is_unimplemented() -> None:
         with pytest.raises(grpc.aio.AioRpcError) as failed:
             await call(b"", timeout=5)
     assert failed.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_calls_that_wait_to_begin_are_refused_with_a_reason_or_answered() -> None:
+    busy = False
+
+    async def block_once(request: pb2.GetItemRequest, context: object) -> pb2.GetItemResponse:
+        nonlocal busy
+        if not busy:
+            busy = True
+            time.sleep(1)  # noqa: ASYNC251 - meanwhile the other calls arrive
+        return await echo(request, context)
+
+    async with running(block_once) as service:
+        channels = [
+            grpc.aio.insecure_channel(
+                f"127.0.0.1:{service.port}", options=[("grpc.use_local_subchannel_pool", 1)]
+            )
+            for _ in range(4)
+        ]
+        stubs = [pb2_grpc.CatalogQueryServiceStub(channel) for channel in channels]
+        for channel in channels:
+            await channel.channel_ready()
+        calls = [stubs[number % 4].GetItem(REQUEST, timeout=20) for number in range(3600)]
+        codes = {await call.code() for call in calls}
+        for channel in channels:
+            await channel.close()
+    assert codes <= {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
