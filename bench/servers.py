@@ -1,0 +1,76 @@
+"""Servers that a benchmark starts beside those of its stack, each a process of its own settings."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from stack import readiness
+from stack.home import CHECKOUT
+from stack.ports import HOST
+
+PATIENCE = 30.0
+
+
+class Server(NamedTuple):
+    """A server that runs: where it listens, and its process (the parent's, if it has workers)."""
+
+    address: str
+    pid: int
+
+
+@contextmanager
+def command_server(database_url: str, log: Path, **settings: object) -> Iterator[Server]:
+    """Run a command service on the database with these settings, named as in CommandSettings."""
+    with _server("command_svc", "COMMAND", log, {"database_url": database_url, **settings}) as server:
+        yield server
+
+
+@contextmanager
+def echo_server(log: Path, **settings: object) -> Iterator[Server]:
+    """Run the echo with these settings, named as in ServerSettings."""
+    with _server("bench.echo", "ECHO", log, settings) as server:
+        yield server
+
+
+@contextmanager
+def _server(module: str, prefix: str, log: Path, settings: Mapping[str, object]) -> Iterator[Server]:
+    address = f"{HOST}:{_free_port()}"
+    given = {"listen": address, "drain_seconds": 0, **settings}
+    variables = {f"INVENTORY_{prefix}_{name.upper()}": str(value) for name, value in given.items()}
+    with log.open("w") as output:
+        process = subprocess.Popen(  # noqa: S603
+            [sys.executable, "-m", module],
+            env={**os.environ, **variables},
+            cwd=CHECKOUT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
+    try:
+        _wait_ready(process, address, log)
+        yield Server(address, process.pid)
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def _wait_ready(process: subprocess.Popen[bytes], address: str, log: Path) -> None:
+    check = readiness.grpc_health(address)
+    deadline = time.monotonic() + PATIENCE
+    while (missing := check()) is not None:
+        if process.poll() is not None or time.monotonic() > deadline:
+            raise RuntimeError(f"a server did not start: {missing}, see {log}")
+        time.sleep(0.1)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
