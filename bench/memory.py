@@ -1,0 +1,27 @@
+"""How much memory processes hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+KIB = 1024
+
+
+def megabytes(pid: int) -> float:
+    """Return the resident memory of a process and of its children, in MB; pages they share count once.
+
+    What is shared with other programs is counted by its share (the kernel's PSS).
+    """
+    return sum(_pss(one) for one in _family(pid)) * KIB / 1e6
+
+
+def _pss(pid: int) -> int:
+    for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    return 0
+
+
+def _family(pid: int) -> list[int]:
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(one for child in children for one in _family(int(child)))]
