@@ -19,7 +19,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
-from bench import burst, memory, plan, shop
+from bench import burst, cpu, memory, plan, shop
 from bench.burst import Outcome
 from bench.load import Answers, Job, Load, processes
 from bench.pipeline import Lag, Pipeline
@@ -37,9 +37,12 @@ NORMAL = 0.25
 TIMES = 10
 BURST = "bench.burst"
 SERVICES = ("command", "projector", "query", "valkey")
+# Whose processor time is told apart: the server called, the database, the way to the view, the load.
+PARTS = ("server", "database", "pipe", "load")
+PIPE = ("connect", "broker", "projector", "valkey")
 
 # Wide enough for the table, wherever its text goes.
-WIDTH = 160
+WIDTH = 190
 WARM_UP = 0.3
 
 console = Console(width=max(WIDTH, Console().width), highlight=False)
@@ -66,9 +69,21 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
 class Bench:
     """One run: measures into `results`."""
 
-    def __init__(self, servers: Mapping[str, Server], pipeline: Pipeline, load: Load, seconds: float) -> None:
+    def __init__(
+        self,
+        stack: RunningStack,
+        servers: Mapping[str, Server],
+        pipeline: Pipeline,
+        load: Load,
+        seconds: float,
+    ) -> None:
         self.results = Results(Row(one.name, one.against, one.wanted) for one in PLAN)
         self._servers = servers
+        self._pids = {
+            "database": [stack.pid("postgres")],
+            "pipe": [stack.pid(name) for name in PIPE],
+            "load": load.pids,
+        }
         self._pipeline = pipeline
         self._load = load
         self._seconds = seconds
@@ -92,12 +107,16 @@ class Bench:
 
     async def _measure(self, one: Measurement, number: int) -> None:
         lag: Lag | None = None
+        parts = {"server": [self._servers[one.server].pid], **self._pids}
+        before = cpu.usage(parts)
         if one.watched:
             async with self._pipeline.watched(shop.some(1) if one.hot else WATCHED) as lag:
                 answers = await self._answers(one, number, self._seconds)
         else:
             answers = await self._answers(one, number, self._seconds)
-        reading = Reading(answers.rate, answers.quantile(0.5), answers.quantile(0.99), lag)
+        used = cpu.usage(parts).since(before)
+        cost = {part: seconds / answers.sent for part, seconds in used.parts.items()}
+        reading = Reading(answers.rate, answers.quantile(0.5), answers.quantile(0.99), cost, used.others, lag)
         self.results.add(one.name, reading)
         console.print(f"{number} {one.name}: {reading.rate:,.0f}/s", style="dim")
 
@@ -106,8 +125,8 @@ class Bench:
         skus = shop.some(1) if one.hot else shop.SKUS
         job = Job(name, self._servers[one.server].address, one.call, skus, one.callers, one.size, seconds)
         answers = await asyncio.to_thread(self._load.run, job)
-        if answers.errors:
-            raise RuntimeError(f"{one.name}: {dict(answers.errors)}")
+        if answers.errors or not answers.accepted:
+            raise RuntimeError(f"{one.name}: {answers.accepted} accepted, {dict(answers.errors)}")
         return answers
 
     async def burst(self, seconds: float) -> tuple[Outcome, Lag]:
@@ -126,7 +145,7 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
     await shop.open_shop(stack.command)
     with servers(stack) as running:
         async with connect(stack.redis_url) as view:
-            bench = Bench(running, Pipeline(stack, view), load, seconds)
+            bench = Bench(stack, running, Pipeline(stack, view), load, seconds)
             await bench.warm_up()
             for number in range(1, rounds + 1):
                 await bench.round(number)
@@ -135,7 +154,9 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
         megabytes["command, 2 processes"] = memory.megabytes(running[plan.TWO].pid)
     faults = burst.faults(stack.postgres_url("query"), BURST, outcome)
     title = f"{rounds} rounds of {seconds:g} s a row"
-    console.print(bench.results.table(title), _burst_table(outcome, lag, faults), _memory_table(megabytes))
+    console.print(
+        bench.results.table(title, PARTS), _burst_table(outcome, lag, faults), _memory_table(megabytes)
+    )
     burst_figures = {
         "accepted": len(outcome.accepted),
         "refused": len(outcome.refused),

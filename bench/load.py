@@ -50,9 +50,13 @@ class Job:
 
 @dataclass
 class Answers:
-    """What came of a job: commands accepted in `seconds`, how long each call took, errors by code."""
+    """What came of a job: commands accepted in `seconds`, how long each call took, errors by code.
+
+    `sent` counts the commands before and after that too.
+    """
 
     accepted: int = 0
+    sent: int = 0
     seconds: float = 0.0
     durations: array[float] = field(default_factory=lambda: array("d"))
     errors: Counter[str] = field(default_factory=Counter)
@@ -74,8 +78,9 @@ Work = Callable[[Any], Awaitable[Any]]
 class Load:
     """Load processes that wait for jobs; made by `processes`."""
 
-    def __init__(self, pipes: Sequence[Connection]) -> None:
+    def __init__(self, pipes: Sequence[Connection], pids: Sequence[int]) -> None:
         self._pipes = pipes
+        self.pids = pids
 
     def run(self, job: Job) -> Answers:
         """Run the job, its callers shared out over the processes; blocks until it is over."""
@@ -85,6 +90,7 @@ class Load:
         total = Answers(seconds=job.seconds)
         for answers in self.gather(len(shares)):
             total.accepted += answers.accepted
+            total.sent += answers.sent
             total.durations.extend(answers.durations)
             total.errors.update(answers.errors)
         return total
@@ -116,7 +122,7 @@ def processes(count: int = PROCESSES) -> Iterator[Load]:
         pipes.append(ours)
         started.append(process)
     try:
-        yield Load(pipes)
+        yield Load(pipes, [process.pid for process in started if process.pid])
     finally:
         for pipe in pipes:
             pipe.send(None)
@@ -151,6 +157,7 @@ async def steady(job: Job) -> Answers:
     async def caller(method: Callable[..., Awaitable[Any]], seed: int) -> None:
         rng = random.Random(seed)  # noqa: S311 - which level is called for does not matter
         while (start := time.perf_counter()) < end:
+            answers.sent += job.size
             request = call.request(f"{job.name}.{next(numbers)}", job.skus, job.size, rng)
             try:
                 answer = await method(request, timeout=TIMEOUT, metadata=METADATA)

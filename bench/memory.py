@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bench.family import family
+
 KIB = 1024
 
 
@@ -12,7 +14,7 @@ def megabytes(pid: int) -> float:
 
     What is shared with other programs is counted by its share (the kernel's PSS).
     """
-    return sum(_pss(one) for one in _family(pid)) * KIB / 1e6
+    return sum(_pss(one) for one in family(pid)) * KIB / 1e6
 
 
 def _pss(pid: int) -> int:
@@ -20,8 +22,3 @@ def _pss(pid: int) -> int:
         if line.startswith("Pss:"):
             return int(line.split()[1])
     return 0
-
-
-def _family(pid: int) -> list[int]:
-    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(one for child in children for one in _family(int(child)))]

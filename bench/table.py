@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import inf
 from pathlib import Path
@@ -17,11 +17,17 @@ from bench.pipeline import Lag
 
 @dataclass(frozen=True)
 class Reading:
-    """One round of one row: commands a second, seconds that half and 99 % of the calls did not pass."""
+    """One round of one row: commands a second, seconds that half and 99 % of the calls did not pass.
+
+    cpu: seconds of processor time for a command, by part. others: the share of the machine that other
+    programs used meanwhile.
+    """
 
     rate: float
     p50: float
     p99: float
+    cpu: Mapping[str, float]
+    others: float
     lag: Lag | None = None
 
 
@@ -67,6 +73,10 @@ class Row:
         """Return a figure of the readings, in the middle of the rounds."""
         return float(statistics.median(getattr(one, figure) for one in self.readings))
 
+    def cost(self, part: str) -> float:
+        """Return the seconds of processor time that a part spends on a command."""
+        return float(statistics.median(one.cpu[part] for one in self.readings))
+
 
 class Results:
     """Rows in their order, filled round by round. Ratios are those of one round, then their median."""
@@ -86,9 +96,11 @@ class Results:
             for reading, *rivals in zip(row.readings, *others, strict=True)
         ]
 
-    def table(self, title: str) -> Table:
-        """Return the table: medians of the rounds, the least and the most, and what is missed."""
-        table = Table("path", "commands/s", "p50 ms", "p99 ms", "ratio", "view behind s", title=title)
+    def table(self, title: str, parts: Sequence[str]) -> Table:
+        """Return the table: medians of the rounds, the least and the most, what is missed, what it costs."""
+        cost = f"µs of CPU a command:\n{', '.join(parts)}"
+        headers = ("path", "commands/s", "p50 ms", "p99 ms", "ratio", "view behind s", cost, "others' CPU")
+        table = Table(*headers, title=title)
         for row in self.rows.values():
             rates = [one.rate for one in row.readings]
             wanted = row.wanted
@@ -107,6 +119,8 @@ class Results:
                 ),
                 "\n".join(self._compared(row, against) for against in row.against),
                 _behind(row),
+                ", ".join(f"{row.cost(part) * 1e6:,.0f}" for part in parts),
+                f"{statistics.mean(one.others for one in row.readings):.0%}",
             )
         return table
 
