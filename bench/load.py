@@ -35,7 +35,8 @@ class Job:
     """What to measure: `callers` that call `call` at `address`, one call after the other.
 
     Each call carries `size` commands on levels chosen from `skus`. What is answered in the first
-    `warm_up` seconds does not count. `name` is part of every request id.
+    `warm_up` seconds does not count; after `seconds` more no call begins, and the last ones still count.
+    `name` is part of every request id.
     """
 
     name: str
@@ -52,7 +53,7 @@ class Job:
 class Answers:
     """What came of a job: commands accepted in `seconds`, how long each call took, errors by code.
 
-    `sent` counts the commands before and after that too.
+    `sent` counts the commands of the warm-up too.
     """
 
     accepted: int = 0
@@ -87,9 +88,10 @@ class Load:
         shares = [share for share in _shares(job.callers, len(self._pipes)) if share]
         for number, (share, pipe) in enumerate(zip(shares, self._pipes, strict=False)):
             pipe.send((steady, replace(job, name=f"{job.name}.{number}", callers=share)))
-        total = Answers(seconds=job.seconds)
+        total = Answers()
         for answers in self.gather(len(shares)):
             total.accepted += answers.accepted
+            total.seconds = max(total.seconds, answers.seconds)
             total.sent += answers.sent
             total.durations.extend(answers.durations)
             total.errors.update(answers.errors)
@@ -147,7 +149,7 @@ def channels(address: str, count: int) -> list[grpc.aio.Channel]:
 
 async def steady(job: Job) -> Answers:
     """Keep the job's callers calling until its time is over."""
-    answers = Answers(seconds=job.seconds)
+    answers = Answers()
     open_channels = channels(job.address, min(job.callers, CONNECTIONS))
     call = calls.CALLS[job.call]
     numbers = itertools.count()
@@ -167,7 +169,8 @@ async def steady(job: Job) -> Answers:
                 continue
             accepted = call.accepted(answer)
             now = time.perf_counter()
-            if begin <= now < end:
+            if now >= begin:
+                answers.seconds = max(answers.seconds, now - begin)
                 answers.accepted += accepted
                 answers.durations.append(now - start)
                 if accepted < job.size:
