@@ -1,7 +1,7 @@
 """Levels of stock and the entries of the ledger that change them.
 
-Both are named tuples: immutable, and made twice as fast as frozen dataclasses, which counts because
-every command makes one of each.
+All are named tuples: immutable, and made twice as fast as frozen dataclasses, which counts because every
+command makes some of them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,10 @@ class Quantities(NamedTuple):
 
 
 class Level(NamedTuple):
-    """How much of one item is at one location; a level without entries has version 0 and no row."""
+    """How much of one item is at one location; a level without entries has version 0 and no row.
+
+    `lot_tracked` is the item's: then on_hand and reserved are the sums of the level's lots.
+    """
 
     key: LevelKey
     on_hand: int = 0
@@ -45,6 +48,7 @@ class Level(NamedTuple):
     backorder_limit: int = 0
     version: int = 0
     update_time: datetime = NEVER
+    lot_tracked: bool = False
 
     @property
     def available(self) -> int:
@@ -74,17 +78,41 @@ class Level(NamedTuple):
             self.backorder_limit,
             self.version + 1,
             now,
+            self.lot_tracked,
         )
+
+
+class Cause(NamedTuple):
+    """Who and what is behind a change."""
+
+    actor: str
+    request_id: str
+
+
+CLOCKWORK = Cause("inventory", "")
+"""The cause of what nobody asked for: time has run out."""
+
+
+class Why(NamedTuple):
+    """What an entry of the ledger says beside its quantities.
+
+    `reference` is the caller's own document or the id of the reservation, order or transfer; `supplier` is
+    who delivered; `occur_time` is when it happened, None for now.
+    """
+
+    kind: str
+    reason: str
+    cause: Cause
+    reference: str = ""
+    occur_time: datetime | None = None
+    supplier: str = ""
 
 
 class Movement(NamedTuple):
     """One entry of the ledger: what changed, why, and the level it led to (with version and time)."""
 
-    kind: str
-    reason: str
+    why: Why
     delta: Quantities
     level: Level
-    actor: str
-    reference: str
-    request_id: str
+    lot_id: str
     occur_time: datetime

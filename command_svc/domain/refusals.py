@@ -14,16 +14,38 @@ Refusal
 ├── ReservationNotFoundError
 ├── ReservationExpiredError
 ├── ReservationResolvedError
-└── ExceedsReservationError
+├── ExceedsReservationError
+├── ItemArchivedError
+├── ItemInUseError
+├── InvalidParentError
+├── InvalidComponentError
+├── LocationInactiveError
+├── OrderNotFoundError
+├── OrderClosedError
+├── ExceedsOrderError
+├── TransferNotFoundError
+├── TransferResolvedError
+├── ExceedsTransferError
+├── LotRequiredError
+├── LotNotTrackedError
+├── LotNotFoundError
+├── LotMismatchError
+├── SerialAlreadyPresentError
+├── SerialNotFoundError
+└── SerialsRequiredError
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from typing import ClassVar
+from collections.abc import Mapping
+from datetime import date, datetime
+from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
 from command_svc.domain.levels import MAX_QUANTITY, LevelKey
+
+if TYPE_CHECKING:
+    from command_svc.domain.lots import LotKey
 
 
 class Refusal(Exception):  # noqa: N818 - the domain's own word; its kinds end in Error
@@ -90,14 +112,16 @@ class InsufficientStockError(Refusal):
 
     reason = "INSUFFICIENT_STOCK"
 
-    def __init__(self, key: LevelKey, requested: int, available: int) -> None:
+    def __init__(self, key: LevelKey, requested: int, available: int, *, lot_id: str = "") -> None:
+        place = f" at {key.location_id}" if key.location_id else ""
+        lot = f" in lot {lot_id}" if lot_id else ""
         super().__init__(
-            f"{available} of {key.sku} are available{f' at {key.location_id}' if key.location_id else ''}, "
-            f"{requested} were requested",
+            f"{available} of {key.sku} are available{place}{lot}, {requested} were requested",
             sku=key.sku,
             location_id=key.location_id,
             requested=requested,
             available=available,
+            **({"lot_id": lot_id} if lot_id else {}),
         )
 
 
@@ -131,16 +155,14 @@ class RequestIdReusedError(Refusal):
 
 
 class VersionMismatchError(Refusal):
-    """The level has changed since the caller read it."""
+    """What is to be changed has changed since the caller read it; `names` say what it is."""
 
     reason = "VERSION_MISMATCH"
 
-    def __init__(self, key: LevelKey, expected: int, actual: int) -> None:
+    def __init__(self, what: str, expected: int, actual: int, **names: str) -> None:
         super().__init__(
-            f"the level of {key.sku} at {key.location_id} is at version {actual}, not {expected}: "
-            "read it again, then decide",
-            sku=key.sku,
-            location_id=key.location_id,
+            f"{what} is at version {actual}, not {expected}: read it again, then decide",
+            **names,
             expected_version=expected,
             version=actual,
         )
@@ -211,4 +233,209 @@ class ExceedsReservationError(Refusal):
             location_id=key.location_id,
             requested=requested,
             held=held,
+        )
+
+
+class ItemArchivedError(Refusal):
+    """The item takes no new stock and no new promises."""
+
+    reason = "ITEM_ARCHIVED"
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"item {sku} is archived: it takes no new stock or promises", sku=sku)
+
+
+class ItemInUseError(Refusal):
+    """Stock or promises of the item remain; `figures` are their sums over all locations."""
+
+    reason = "ITEM_IN_USE"
+
+    def __init__(self, sku: str, figures: Mapping[str, int]) -> None:
+        left = ", ".join(f"{count} {name.replace('_', ' ')}" for name, count in figures.items() if count)
+        super().__init__(f"item {sku} cannot be archived: {left} remain", sku=sku, **figures)
+
+
+class InvalidParentError(Refusal):
+    """The item cannot be a variant of that parent."""
+
+    reason = "INVALID_PARENT"
+
+    def __init__(self, sku: str, parent_sku: str, why: str) -> None:
+        super().__init__(
+            f"item {sku} cannot be a variant of {parent_sku}: {why}", sku=sku, parent_sku=parent_sku
+        )
+
+
+class InvalidComponentError(Refusal):
+    """The item cannot be part of the bundle."""
+
+    reason = "INVALID_COMPONENT"
+
+    def __init__(self, sku: str, component_sku: str, why: str) -> None:
+        super().__init__(
+            f"bundle {sku} cannot contain {component_sku}: {why}", sku=sku, component_sku=component_sku
+        )
+
+
+class LocationInactiveError(Refusal):
+    """The location takes no new stock and no new promises."""
+
+    reason = "LOCATION_INACTIVE"
+
+    def __init__(self, location_id: str) -> None:
+        super().__init__(
+            f"location {location_id} is inactive: it takes no new stock or promises",
+            location_id=location_id,
+        )
+
+
+class OrderNotFoundError(Refusal):
+    """No order has the id."""
+
+    reason = "ORDER_NOT_FOUND"
+
+    def __init__(self, order_id: UUID) -> None:
+        super().__init__(f"there is no order {order_id}", order_id=order_id)
+
+
+class OrderClosedError(Refusal):
+    """Every unit of the order has been shipped or cancelled already."""
+
+    reason = "ORDER_CLOSED"
+
+    def __init__(self, order_id: UUID, state: str) -> None:
+        super().__init__(f"order {order_id} is {state.lower()} already", order_id=order_id, state=state)
+
+
+class ExceedsOrderError(Refusal):
+    """The command names more units than the order has left for it."""
+
+    reason = "EXCEEDS_ORDER"
+
+    def __init__(self, order_id: UUID, key: LevelKey, requested: int, left: int) -> None:
+        place = f" at {key.location_id}" if key.location_id else ""
+        super().__init__(
+            f"order {order_id} has {left} of {key.sku}{place} left for this, {requested} were named",
+            order_id=order_id,
+            sku=key.sku,
+            location_id=key.location_id,
+            requested=requested,
+            left=left,
+        )
+
+
+class TransferNotFoundError(Refusal):
+    """No transfer has the id."""
+
+    reason = "TRANSFER_NOT_FOUND"
+
+    def __init__(self, transfer_id: UUID) -> None:
+        super().__init__(f"there is no transfer {transfer_id}", transfer_id=transfer_id)
+
+
+class TransferResolvedError(Refusal):
+    """The transfer has been received or cancelled already."""
+
+    reason = "TRANSFER_RESOLVED"
+
+    def __init__(self, transfer_id: UUID, state: str) -> None:
+        super().__init__(
+            f"transfer {transfer_id} is {state.lower()} already", transfer_id=transfer_id, state=state
+        )
+
+
+class ExceedsTransferError(Refusal):
+    """More units are said to have arrived than are under way."""
+
+    reason = "EXCEEDS_TRANSFER"
+
+    def __init__(self, transfer_id: UUID, sku: str, requested: int, under_way: int) -> None:
+        super().__init__(
+            f"{under_way} of {sku} are under way with transfer {transfer_id}, {requested} were named",
+            transfer_id=transfer_id,
+            sku=sku,
+            requested=requested,
+            under_way=under_way,
+        )
+
+
+class LotRequiredError(Refusal):
+    """The item is kept in lots, and the command names none."""
+
+    reason = "LOT_REQUIRED"
+
+    def __init__(self, sku: str) -> None:
+        super().__init__(f"item {sku} is kept in lots: name the lot", sku=sku)
+
+
+class LotNotTrackedError(Refusal):
+    """The item is not kept in lots, and the command names one."""
+
+    reason = "LOT_NOT_TRACKED"
+
+    def __init__(self, sku: str, lot_id: str) -> None:
+        super().__init__(f"item {sku} is not kept in lots: name none", sku=sku, lot_id=lot_id)
+
+
+class LotNotFoundError(Refusal):
+    """The location has no such lot of the item."""
+
+    reason = "LOT_NOT_FOUND"
+
+    def __init__(self, key: LotKey) -> None:
+        super().__init__(f"there is no lot {key.lot_id} of {key.sku} at {key.location_id}", **key._asdict())
+
+
+class LotMismatchError(Refusal):
+    """The lot is known with another date."""
+
+    reason = "LOT_MISMATCH"
+
+    def __init__(self, key: LotKey, given: date | None, known: date | None) -> None:
+        super().__init__(
+            f"lot {key.lot_id} of {key.sku} at {key.location_id} expires on {known or 'no date'}, not {given}",
+            **key._asdict(),
+            expiry_date=known or "",
+        )
+
+
+class SerialAlreadyPresentError(Refusal):
+    """A unit with the serial number is in stock already."""
+
+    reason = "SERIAL_ALREADY_PRESENT"
+
+    def __init__(self, sku: str, serial: str, location_id: str) -> None:
+        super().__init__(
+            f"serial {serial} of {sku} is at {location_id} already",
+            sku=sku,
+            serial=serial,
+            location_id=location_id,
+        )
+
+
+class SerialNotFoundError(Refusal):
+    """No unit with the serial number is there."""
+
+    reason = "SERIAL_NOT_FOUND"
+
+    def __init__(self, key: LevelKey, serial: str) -> None:
+        super().__init__(
+            f"there is no serial {serial} of {key.sku} at {key.location_id} in that lot",
+            **key._asdict(),
+            serial=serial,
+        )
+
+
+class SerialsRequiredError(Refusal):
+    """Each unit must be named by its serial number, or none: the units that would be left have more."""
+
+    reason = "SERIALS_REQUIRED"
+
+    def __init__(self, key: LotKey, units: int, named: int) -> None:
+        super().__init__(
+            f"{units} units of lot {key.lot_id} of {key.sku} at {key.location_id} need their serial numbers, "
+            f"{named} were named",
+            **key._asdict(),
+            units=units,
+            named=named,
         )

@@ -1,71 +1,29 @@
-"""Promises: units held for somebody until they are confirmed, given back, or their time runs out."""
+"""Promises for a while: held for somebody until confirmed, given back, or out of time."""
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
-from command_svc.domain.levels import Level, LevelKey, Quantities
+from command_svc.domain.allocation import Terms, WantedLine, find, keys_of
+from command_svc.domain.levels import CLOCKWORK, Cause, Level, LevelKey, Quantities, Why
+from command_svc.domain.movements import move
+from command_svc.domain.promises import CANCELLED, CONFIRMED, EXPIRED, PENDING, Line, Reservation
 from command_svc.domain.refusals import (
     ExceedsReservationError,
     InsufficientStockError,
     ReservationExpiredError,
     ReservationResolvedError,
 )
-from command_svc.domain.sourcing import Strategy, allocate
+from command_svc.domain.sourcing import Candidate
 
 if TYPE_CHECKING:
-    from command_svc.domain.transaction import Cause, Transaction
+    from command_svc.domain.transaction import Transaction
 
-PENDING, CONFIRMED, CANCELLED, EXPIRED = "PENDING", "CONFIRMED", "CANCELLED", "EXPIRED"
 REASON = "RESERVATION"
-SINGLE_LOCATION = Strategy("SINGLE_LOCATION")
-
-
-class Line(NamedTuple):
-    """What a reservation holds, or held, at one level."""
-
-    key: LevelKey
-    quantity: int
-    confirmed: int = 0
-    released: int = 0
-
-    @property
-    def held(self) -> int:
-        """Units that are neither confirmed nor given back."""
-        return self.quantity - self.confirmed - self.released
-
-
-@dataclass(frozen=True, slots=True)
-class Reservation:
-    """A promise: pending, then exactly once confirmed, cancelled or expired. Each level is in one line."""
-
-    reservation_id: UUID
-    state: str
-    lines: tuple[Line, ...]
-    expire_time: datetime
-    channel: str
-    reference: str
-    actor: str
-    version: int
-    create_time: datetime
-    update_time: datetime
-
-    def is_expired(self, now: datetime) -> bool:
-        """Tell whether it holds nothing any more because its time has run out."""
-        return self.state == EXPIRED or (self.state == PENDING and self.expire_time <= now)
-
-
-class WantedLine(NamedTuple):
-    """Units asked for: at one location, or (None) wherever the strategy finds them."""
-
-    sku: str
-    location_id: str | None
-    quantity: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +32,26 @@ class ReserveStock:
 
     lines: tuple[WantedLine, ...]
     time_to_live: timedelta
-    allow_partial: bool = False
-    use_safety_stock: bool = False
-    strategy: Strategy = SINGLE_LOCATION
+    terms: Terms
     channel: str = ""
     reference: str = ""
 
 
+class ConfirmedLine(NamedTuple):
+    """Units to confirm of a level: of one lot, or any that is held; `serials` name each of them, or none."""
+
+    key: LevelKey
+    quantity: int
+    lot_id: str = ""
+    serials: tuple[str, ...] = ()
+
+
 @dataclass(frozen=True, slots=True)
 class ConfirmReservation:
-    """Take promised units off the shelf: `units` by level, or all that is held when empty."""
+    """Take promised units off the shelf: `lines`, or all that is held when empty."""
 
     reservation_id: UUID
-    units: Mapping[LevelKey, int]
+    lines: tuple[ConfirmedLine, ...] = ()
     release_rest: bool = False
 
 
@@ -106,30 +71,27 @@ class ExtendReservation:
 
 
 class Resolution(NamedTuple):
-    """A reservation as a command left it, with the levels that the command changed."""
+    """A reservation as a command left it, the levels that it changed, and why they were chosen."""
 
     reservation: Reservation
     levels: tuple[Level, ...]
+    candidates: tuple[Candidate, ...] = ()
 
 
 def reserve_stock(transaction: Transaction, command: ReserveStock, cause: Cause) -> Resolution:
-    """Promise the lines' units; lines that share a level are summed before they are judged.
+    """Promise the lines' units, freeing expired holds that are in the way.
 
-    Raises the refusals of `Transaction.level` and InsufficientStockError.
+    Raises the refusals of `allocation.find`.
     """
-    fixed: Counter[LevelKey] = Counter()
-    sourced: Counter[str] = Counter()
-    for line in command.lines:
-        if line.location_id is None:
-            sourced[line.sku] += line.quantity
-        else:
-            fixed[LevelKey(line.sku, line.location_id)] += line.quantity
-    grants = _grant_fixed(transaction, command, fixed)
-    grants.update(_grant_sourced(transaction, command, sourced, grants))
+    try:
+        found = find(transaction, command.lines, command.terms._replace(partial=False))
+    except InsufficientStockError:
+        free_expired(transaction, keys_of(transaction, command.lines))
+        found = find(transaction, command.lines, command.terms)
     reservation = Reservation(
         reservation_id=transaction.new_id(),
         state=PENDING,
-        lines=tuple(Line(key, units) for key, units in sorted(grants.items()) if units),
+        lines=tuple(Line(key, units, lot_id=lot_id) for (key, lot_id), units in sorted(found.ready.items())),
         expire_time=transaction.now + command.time_to_live,
         channel=command.channel,
         reference=command.reference,
@@ -138,46 +100,47 @@ def reserve_stock(transaction: Transaction, command: ReserveStock, cause: Cause)
         create_time=transaction.now,
         update_time=transaction.now,
     )
-    if not reservation.lines:
-        wanted = command.lines[0]
-        raise InsufficientStockError(LevelKey(wanted.sku, wanted.location_id or ""), wanted.quantity, 0)
-    moved = {line.key: Quantities(reserved=line.quantity) for line in reservation.lines}
-    return _enter(transaction, reservation, moved, "RESERVE", cause)
+    _put(transaction, reservation)
+    why = _why("RESERVE", reservation, cause)
+    for line in reservation.lines:
+        move(transaction, line.key, Quantities(reserved=line.quantity), why, lot_id=line.lot_id)
+    return Resolution(reservation, _levels(transaction, reservation.lines), tuple(found.candidates))
 
 
 def confirm_reservation(transaction: Transaction, command: ConfirmReservation, cause: Cause) -> Resolution:
     """Take promised units off the shelf.
 
-    Raises ReservationNotFoundError, ReservationExpiredError, ReservationResolvedError and
-    ExceedsReservationError.
+    Raises ReservationNotFoundError, ReservationExpiredError, ReservationResolvedError,
+    ExceedsReservationError and the refusals of `lots.change`.
     """
     reservation = _pending(transaction, command.reservation_id)
-    held = {line.key: line.held for line in reservation.lines}
-    units = dict(command.units) or held
-    for key, count in units.items():
-        if count > held.get(key, 0):
-            raise ExceedsReservationError(reservation.reservation_id, key, count, held.get(key, 0))
-    lines = tuple(
-        line._replace(
-            confirmed=line.confirmed + units.get(line.key, 0),
-            released=line.released + (line.held - units.get(line.key, 0) if command.release_rest else 0),
-        )
-        for line in reservation.lines
-    )
-    taken = {key: Quantities(on_hand=-count, reserved=-count) for key, count in units.items() if count}
+    lines = list(reservation.lines)
+    taken: list[tuple[Line, int, tuple[str, ...]]] = []
+    for wanted in command.lines or [ConfirmedLine(one.key, one.held, one.lot_id) for one in lines]:
+        left = wanted.quantity
+        serials = wanted.serials
+        for index, line in enumerate(lines):
+            if line.key == wanted.key and wanted.lot_id in {"", line.lot_id} and (left and line.held):
+                units = min(left, line.held)
+                left -= units
+                taken.append((line, units, serials[:units]))
+                serials = serials[units:]
+                lines[index] = line._replace(confirmed=line.confirmed + units)
+        if left:
+            raise ExceedsReservationError(
+                reservation.reservation_id, wanted.key, wanted.quantity, wanted.quantity - left
+            )
+    rest = [line for line in lines if line.held] if command.release_rest else []
+    if command.release_rest:
+        lines = [line._replace(released=line.released + line.held) for line in lines]
     done = all(line.held == 0 for line in lines)
-    resolved = _changed(transaction, reservation, lines, CONFIRMED if done else PENDING)
-    resolution = _enter(transaction, resolved, taken, "CONFIRM", cause)
-    if not command.release_rest:
-        return resolution
-    rest = {
-        key: Quantities(reserved=units.get(key, 0) - count)
-        for key, count in held.items()
-        if count > units.get(key, 0)
-    }
-    levels = {level.key: level for level in resolution.levels}
-    levels.update({level.key: level for level in _move(transaction, resolved, rest, "RELEASE", cause)})
-    return Resolution(resolved, tuple(levels.values()))
+    resolved = _changed(transaction, reservation, tuple(lines), CONFIRMED if done else PENDING)
+    for line, units, serials in taken:
+        delta = Quantities(on_hand=-units, reserved=-units)
+        why = _why("CONFIRM", resolved, cause)
+        move(transaction, line.key, delta, why, lot_id=line.lot_id, serials=serials)
+    _release(transaction, rest, _why("RELEASE", resolved, cause))
+    return Resolution(resolved, _levels(transaction, [*(line for line, _, _ in taken), *rest]))
 
 
 def cancel_reservation(transaction: Transaction, command: CancelReservation, cause: Cause) -> Resolution:
@@ -194,13 +157,10 @@ def extend_reservation(transaction: Transaction, command: ExtendReservation) -> 
 
     Raises ReservationNotFoundError, ReservationExpiredError and ReservationResolvedError.
     """
-    reservation = _pending(transaction, command.reservation_id)
-    extended = replace(
-        _changed(transaction, reservation, reservation.lines, PENDING),
-        expire_time=transaction.now + command.time_to_live,
+    reservation = replace(
+        _pending(transaction, command.reservation_id), expire_time=transaction.now + command.time_to_live
     )
-    transaction.put_reservation(extended)
-    return Resolution(extended, ())
+    return Resolution(_changed(transaction, reservation, reservation.lines, PENDING), ())
 
 
 def free_expired(transaction: Transaction, keys: Iterable[LevelKey] | None = None) -> int:
@@ -213,56 +173,9 @@ def free_expired(transaction: Transaction, keys: Iterable[LevelKey] | None = Non
     for reservation in list(transaction.reservations.values()):
         overdue = reservation.state == PENDING and reservation.is_expired(transaction.now)
         if overdue and (wanted is None or any(line.key in wanted for line in reservation.lines if line.held)):
-            _give_back(transaction, reservation, EXPIRED, "EXPIRE", transaction.clockwork)
+            _give_back(transaction, reservation, EXPIRED, "EXPIRE", CLOCKWORK)
             freed += 1
     return freed
-
-
-def _grant_fixed(
-    transaction: Transaction, command: ReserveStock, demand: Mapping[LevelKey, int]
-) -> dict[LevelKey, int]:
-    grants: dict[LevelKey, int] = {}
-    for key, wanted in demand.items():
-        free = _free(transaction.level(key), command)
-        if wanted > free:
-            free_expired(transaction, [key])
-            free = _free(transaction.level(key), command)
-        if wanted > free and not command.allow_partial:
-            raise InsufficientStockError(key, wanted, free)
-        grants[key] = min(wanted, free)
-    return grants
-
-
-def _grant_sourced(
-    transaction: Transaction,
-    command: ReserveStock,
-    demand: Mapping[str, int],
-    granted: Mapping[LevelKey, int],
-) -> dict[LevelKey, int]:
-    if not demand:
-        return {}
-    for sku in demand:
-        transaction.check_stocked(sku)
-    free_expired(transaction, [key for key in transaction.levels if key.sku in demand])
-    free: dict[str, dict[str, int]] = defaultdict(dict)
-    for key, level in transaction.levels.items():
-        if key.sku in demand and key.location_id in transaction.sites:
-            free[key.location_id][key.sku] = _free(level, command) - granted.get(key, 0)
-    allocation = allocate(demand, free, transaction.sites.values(), command.strategy)
-    served: Counter[str] = Counter()
-    for (sku, _), units in allocation.items():
-        served[sku] += units
-    for sku, wanted in demand.items():
-        if served[sku] < wanted and not command.allow_partial:
-            raise InsufficientStockError(LevelKey(sku, ""), wanted, served[sku])
-    return {
-        LevelKey(sku, location_id): units + granted.get(LevelKey(sku, location_id), 0)
-        for (sku, location_id), units in allocation.items()
-    }
-
-
-def _free(level: Level, command: ReserveStock) -> int:
-    return level.available if command.use_safety_stock else level.sellable
 
 
 def _pending(transaction: Transaction, reservation_id: UUID) -> Reservation:
@@ -277,43 +190,39 @@ def _pending(transaction: Transaction, reservation_id: UUID) -> Reservation:
 def _give_back(
     transaction: Transaction, reservation: Reservation, state: str, kind: str, cause: Cause
 ) -> Resolution:
-    rest = {line.key: Quantities(reserved=-line.held) for line in reservation.lines if line.held}
+    rest = [line for line in reservation.lines if line.held]
     lines = tuple(line._replace(released=line.released + line.held) for line in reservation.lines)
-    return _enter(transaction, _changed(transaction, reservation, lines, state), rest, kind, cause)
+    resolved = _changed(transaction, reservation, lines, state)
+    _release(transaction, rest, _why(kind, resolved, cause))
+    return Resolution(resolved, _levels(transaction, rest))
+
+
+def _release(transaction: Transaction, lines: Iterable[Line], why: Why) -> None:
+    for line in lines:
+        move(transaction, line.key, Quantities(reserved=-line.held), why, lot_id=line.lot_id)
 
 
 def _changed(
     transaction: Transaction, reservation: Reservation, lines: tuple[Line, ...], state: str
 ) -> Reservation:
-    return replace(
+    changed = replace(
         reservation,
         lines=lines,
         state=state,
         version=reservation.version + 1,
         update_time=transaction.now,
     )
+    _put(transaction, changed)
+    return changed
 
 
-def _enter(
-    transaction: Transaction,
-    reservation: Reservation,
-    deltas: Mapping[LevelKey, Quantities],
-    kind: str,
-    cause: Cause,
-) -> Resolution:
-    transaction.put_reservation(reservation)
-    return Resolution(reservation, tuple(_move(transaction, reservation, deltas, kind, cause)))
+def _put(transaction: Transaction, reservation: Reservation) -> None:
+    transaction.put(transaction.reservations, reservation.reservation_id, reservation)
 
 
-def _move(
-    transaction: Transaction,
-    reservation: Reservation,
-    deltas: Mapping[LevelKey, Quantities],
-    kind: str,
-    cause: Cause,
-) -> list[Level]:
-    reference = str(reservation.reservation_id)
-    return [
-        transaction.move(transaction.level(key), delta, kind, REASON, cause, reference, None)
-        for key, delta in deltas.items()
-    ]
+def _why(kind: str, reservation: Reservation, cause: Cause) -> Why:
+    return Why(kind, REASON, cause, str(reservation.reservation_id))
+
+
+def _levels(transaction: Transaction, lines: Iterable[Line]) -> tuple[Level, ...]:
+    return tuple(transaction.level(key) for key in dict.fromkeys(line.key for line in lines))

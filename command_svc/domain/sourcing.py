@@ -1,9 +1,10 @@
-"""Choosing the locations that serve units asked for without one. Pure arithmetic over what is free where."""
+"""Choosing the locations that serve what is asked for without one. Pure arithmetic over what is free where."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 EARTH_RADIUS_KM = 6371.0
@@ -17,14 +18,11 @@ class Site(NamedTuple):
     coordinates: tuple[float, float] | None = None
 
 
-Free = Mapping[str, Mapping[str, int]]
-"""Units that may be promised, by location and SKU."""
+class Want(NamedTuple):
+    """Units asked for; each takes the items of the recipe, with so many of each: itself, or components."""
 
-Demand = Mapping[str, int]
-"""Units asked for, by SKU."""
-
-Allocation = dict[tuple[str, str], int]
-"""Units by SKU and location; never more than asked for, nor than is free."""
+    recipe: Mapping[str, int]
+    units: int
 
 
 class Strategy(NamedTuple):
@@ -34,13 +32,57 @@ class Strategy(NamedTuple):
     destination: tuple[float, float] | None = None
 
 
-def allocate(demand: Demand, free: Free, sites: Iterable[Site], strategy: Strategy) -> Allocation:
-    """Return what each site serves, as much of the demand as can be served.
+class Candidate(NamedTuple):
+    """Why a site was chosen or not: the units it could serve by itself, and those it was given."""
 
-    Equal sites are taken in the order of priority, then of their ids, so that the answer is always the same.
+    site: Site
+    distance_km: float | None
+    servable: int
+    chosen: int
+
+
+Free = Mapping[str, Mapping[str, int]]
+"""Items that may be promised, by location and SKU."""
+
+Serving = list[dict[str, int]]
+"""Units that each location serves, for each want; never more than asked for, nor than is free."""
+
+Left = list[int]
+"""Units still asked for, for each want."""
+
+
+def allocate(wants: Sequence[Want], free: Free, sites: Iterable[Site], strategy: Strategy) -> Serving:
+    """Return what each site serves, as much of the wants as can be served.
+
+    A unit comes from one site whole. Equal sites are taken in the order of priority, then of their ids, so
+    that the answer is always the same.
     """
+    ordered = in_order(sites, strategy)
+    return _STRATEGIES[strategy.name](wants, free, ordered)
+
+
+def in_order(sites: Iterable[Site], strategy: Strategy) -> list[Site]:
+    """Return the sites, those that the strategy prefers first."""
     ordered = sorted(sites, key=lambda site: (site.priority, site.location_id))
-    return _STRATEGIES[strategy.name](demand, free, ordered, strategy)
+    if strategy.name == "NEAREST":
+        ordered.sort(key=lambda site: math.inf if (far := _distance(site, strategy)) is None else far)
+    return ordered
+
+
+def explain(
+    wants: Sequence[Want], free: Free, sites: Iterable[Site], strategy: Strategy, serving: Serving
+) -> list[Candidate]:
+    """Return every site in the order of preference, with what it could serve and what it was given."""
+    asked = [want.units for want in wants]
+    return [
+        Candidate(
+            site,
+            _distance(site, strategy),
+            sum(_served(wants, asked, free, site)),
+            sum(units.get(site.location_id, 0) for units in serving),
+        )
+        for site in in_order(sites, strategy)
+    ]
 
 
 def distance_km(one: tuple[float, float], other: tuple[float, float]) -> float:
@@ -51,60 +93,72 @@ def distance_km(one: tuple[float, float], other: tuple[float, float]) -> float:
     return 2 * EARTH_RADIUS_KM * math.asin(min(1.0, math.sqrt(half)))
 
 
-def _in_order(demand: Demand, free: Free, sites: Iterable[Site], _strategy: Strategy) -> Allocation:
-    left = dict(demand)
-    allocation: Allocation = {}
+def whole_units(recipe: Mapping[str, int], free: Mapping[str, int]) -> int:
+    """Return how many units of a recipe can be made of what is free."""
+    return min(max(0, free.get(sku, 0)) // each for sku, each in recipe.items())
+
+
+def _distance(site: Site, strategy: Strategy) -> float | None:
+    if site.coordinates is None or strategy.destination is None:
+        return None
+    return distance_km(site.coordinates, strategy.destination)
+
+
+def _one_after_the_other(wants: Sequence[Want], free: Free, sites: Iterable[Site]) -> Serving:
+    left = [want.units for want in wants]
+    serving: Serving = [{} for _ in wants]
     for site in sites:
-        for sku, units in _served(left, free, site).items():
-            allocation[sku, site.location_id] = units
-            left[sku] -= units
-    return allocation
+        _give(serving, left, site, _served(wants, left, free, site))
+    return serving
 
 
-def _single_location(demand: Demand, free: Free, sites: list[Site], strategy: Strategy) -> Allocation:
-    whole = [site for site in sites if _served(demand, free, site) == demand]
-    return _in_order(demand, free, whole[:1] or sites, strategy)
+def _single_location(wants: Sequence[Want], free: Free, sites: list[Site]) -> Serving:
+    asked = [want.units for want in wants]
+    whole = next((site for site in sites if _served(wants, asked, free, site) == asked), None)
+    return _one_after_the_other(wants, free, [whole] if whole else sites)
 
 
-def _nearest(demand: Demand, free: Free, sites: list[Site], strategy: Strategy) -> Allocation:
-    def distance(site: Site) -> float:
-        if site.coordinates is None or strategy.destination is None:
-            return math.inf
-        return distance_km(site.coordinates, strategy.destination)
-
-    return _in_order(demand, free, sorted(sites, key=distance), strategy)
-
-
-def _fewest_splits(demand: Demand, free: Free, sites: list[Site], _strategy: Strategy) -> Allocation:
+def _fewest_splits(wants: Sequence[Want], free: Free, sites: list[Site]) -> Serving:
     """Take the site that serves most of what is left, again and again.
 
     The fewest possible is a set cover, which has no fast exact answer; greedy needs one site wherever one
     is enough, and is close otherwise.
     """
-    left = dict(demand)
+    left = [want.units for want in wants]
     rest = list(sites)
-    allocation: Allocation = {}
-    while rest and any(left.values()):
-        best = max(rest, key=lambda site: sum(_served(left, free, site).values()))
-        served = _served(left, free, best)
-        if not served:
+    serving: Serving = [{} for _ in wants]
+    while rest and any(left):
+        best = max(rest, key=lambda site: sum(_served(wants, left, free, site)))
+        served = _served(wants, left, free, best)
+        if not any(served):
             break
-        for sku, units in served.items():
-            allocation[sku, best.location_id] = units
-            left[sku] -= units
+        _give(serving, left, best, served)
         rest.remove(best)
-    return allocation
+    return serving
 
 
-def _served(demand: Demand, free: Free, site: Site) -> dict[str, int]:
-    there = free.get(site.location_id, {})
-    units = {sku: min(wanted, there.get(sku, 0)) for sku, wanted in demand.items()}
-    return {sku: count for sku, count in units.items() if count > 0}
+def _served(wants: Sequence[Want], left: Left, free: Free, site: Site) -> list[int]:
+    """Return the units of each want that a site serves; wants that share an item take it in their order."""
+    there = Counter(free.get(site.location_id, {}))
+    served = []
+    for want, asked in zip(wants, left, strict=True):
+        units = min(asked, whole_units(want.recipe, there)) if asked else 0
+        for sku, each in want.recipe.items():
+            there[sku] -= units * each
+        served.append(units)
+    return served
 
 
-_STRATEGIES: dict[str, Callable[[Demand, Free, list[Site], Strategy], Allocation]] = {
+def _give(serving: Serving, left: Left, site: Site, served: Sequence[int]) -> None:
+    for index, units in enumerate(served):
+        if units:
+            serving[index][site.location_id] = units
+            left[index] -= units
+
+
+_STRATEGIES: dict[str, Callable[[Sequence[Want], Free, list[Site]], Serving]] = {
     "SINGLE_LOCATION": _single_location,
-    "NEAREST": _nearest,
-    "PRIORITY": _in_order,
+    "NEAREST": _one_after_the_other,
+    "PRIORITY": _one_after_the_other,
     "FEWEST_SPLITS": _fewest_splits,
 }

@@ -4,43 +4,54 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey, Quantities
+from command_svc.domain import lots
+from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
+from command_svc.domain.lots import LotChoice, LotKey, LotReceipt, Part
+from command_svc.domain.movements import move
 from command_svc.domain.refusals import (
     BackordersOutstandingError,
     InsufficientStockError,
-    QuantityOutOfRangeError,
+    LotRequiredError,
     VersionMismatchError,
 )
 from command_svc.domain.reservations import free_expired
-from command_svc.domain.transaction import Cause, Transaction
+
+if TYPE_CHECKING:
+    from command_svc.domain.transaction import Transaction
+
+SALE = "SALE"
 
 
 @dataclass(frozen=True, slots=True)
 class AddStock:
-    """Add `quantity` > 0 units that have arrived."""
+    """Add `quantity` > 0 units that have arrived, of a lot where lots are kept."""
 
     key: LevelKey
     quantity: int
     reason: str
     reference: str = ""
     occur_time: datetime | None = None
+    supplier: str = ""
+    lot: LotReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RemoveStock:
-    """Remove `quantity` > 0 available units."""
+    """Remove `quantity` > 0 available units: of the lot chosen, or the first to expire."""
 
     key: LevelKey
     quantity: int
     reason: str
     reference: str = ""
     occur_time: datetime | None = None
+    lot: LotChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class AdjustStock:
-    """Correct a level: to `counted` units if given, else by `delta`."""
+    """Correct a level, or the lot of it that is named: to `counted` units if given, else by `delta`."""
 
     key: LevelKey
     reason: str
@@ -49,6 +60,7 @@ class AdjustStock:
     expected_version: int | None = None
     reference: str = ""
     occur_time: datetime | None = None
+    lot: LotReceipt | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +73,7 @@ class MoveStock:
     reason: str
     reference: str = ""
     occur_time: datetime | None = None
+    lot: LotChoice | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,55 +88,83 @@ class SetStockPolicy:
 
 
 def add_stock(transaction: Transaction, command: AddStock, cause: Cause) -> Level:
-    """Return the level after it; raises the refusals of `Transaction.level` and QuantityOutOfRangeError."""
-    level = transaction.level(command.key)
-    _check_room(level, command.quantity)
-    return _enter(transaction, level, command.quantity, "ADD", command, cause)
+    """Return the level after it.
+
+    Raises the refusals of `Transaction.open_level`, `lots.receive` and `movements.move`.
+    """
+    level = transaction.open_level(command.key)
+    lot_id = lots.receive(transaction, level, command.lot, command.quantity)
+    why = _why("ADD", command, cause)._replace(supplier=command.supplier)
+    return move(transaction, command.key, Quantities(on_hand=command.quantity), why, lot_id=lot_id)
 
 
 def remove_stock(transaction: Transaction, command: RemoveStock, cause: Cause) -> Level:
-    """Return the level after it; raises the refusals of `Transaction.level` and InsufficientStockError."""
-    level = _with_available(transaction, command.key, command.quantity)
-    return _enter(transaction, level, -command.quantity, "REMOVE", command, cause)
+    """Return the level after it; raises the refusals of `Transaction.level` and `lots.take`.
+
+    What is sold never comes from an expired lot, unless it is named; what is removed for another reason
+    comes from the expired ones first.
+    """
+    expired = command.reason != SALE
+    parts = _taken(transaction, command.key, command.quantity, command.lot, expired=expired)
+    return _leave(transaction, command.key, parts, _why("REMOVE", command, cause))
 
 
 def adjust_stock(transaction: Transaction, command: AdjustStock, cause: Cause) -> Level:
     """Return the level after it.
 
     Raises the refusals of `Transaction.level`, VersionMismatchError, InsufficientStockError (below what
-    is reserved, or below zero) and QuantityOutOfRangeError.
+    is reserved, or below zero), those of `movements.move` and, where lots are kept, of `lots`.
     """
     level = transaction.level(command.key)
     _check_version(level, command.expected_version)
-    delta = command.delta if command.counted is None else command.counted - level.on_hand
+    on_hand = level.on_hand
+    if level.lot_tracked:
+        if command.lot is None:
+            raise LotRequiredError(command.key.sku)
+        lot = transaction.lots.get(LotKey(*command.key, command.lot.lot_id))
+        on_hand = lot.on_hand if lot else 0
+    delta = command.delta if command.counted is None else command.counted - on_hand
+    why = _why("ADJUST", command, cause)
     if delta < 0:
-        level = _with_available(transaction, command.key, -delta)
-    else:
-        _check_room(level, delta)
-    return _enter(transaction, level, delta, "ADJUST", command, cause)
+        choice = LotChoice(command.lot.lot_id, command.lot.serials) if command.lot else None
+        parts = _taken(transaction, command.key, -delta, choice)
+        return _leave(transaction, command.key, parts, why)
+    if delta > 0:
+        transaction.open_level(command.key)
+    lot_id = lots.receive(transaction, level, command.lot, delta)
+    return move(transaction, command.key, Quantities(on_hand=delta), why, lot_id=lot_id)
 
 
 def move_stock(transaction: Transaction, command: MoveStock, cause: Cause) -> tuple[Level, Level]:
     """Return source and destination after it; both change or neither.
 
-    Raises the refusals of `Transaction.level`, InsufficientStockError and QuantityOutOfRangeError.
+    Raises the refusals of `Transaction.level`, at the destination of `Transaction.open_level`, those of
+    `lots.take` and QuantityOutOfRangeError.
     """
-    transaction.level(command.destination)  # must exist, whatever the source holds
-    source = _with_available(transaction, command.source, command.quantity)
-    destination = transaction.level(command.destination)
-    _check_room(destination, command.quantity)
-    return (
-        _enter(transaction, source, -command.quantity, "MOVE_OUT", command, cause),
-        _enter(transaction, destination, command.quantity, "MOVE_IN", command, cause),
-    )
+    transaction.open_level(command.destination)  # must exist, whatever the source holds
+    parts = _taken(transaction, command.source, command.quantity, command.lot)
+    for part in parts:
+        units, lot_id = part.units, part.lot_id
+        why = _why("MOVE_OUT", command, cause)
+        delta = Quantities(on_hand=-units)
+        move(transaction, command.source, delta, why, lot_id=lot_id, serials=part.serials)
+        receipt = None
+        if lot_id:
+            moved = transaction.lots[LotKey(*command.source, lot_id)]
+            receipt = LotReceipt(lot_id, moved.expiry_date, part.serials)
+        destination = transaction.level(command.destination)
+        lots.receive(transaction, destination, receipt, units)
+        why = _why("MOVE_IN", command, cause)
+        move(transaction, command.destination, Quantities(on_hand=units), why, lot_id=lot_id)
+    return transaction.level(command.source), transaction.level(command.destination)
 
 
 def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: Cause) -> Level:
     """Return the level after it.
 
-    Raises the refusals of `Transaction.level`, VersionMismatchError and BackordersOutstandingError.
+    Raises the refusals of `Transaction.open_level`, VersionMismatchError and BackordersOutstandingError.
     """
-    level = transaction.level(command.key)
+    level = transaction.open_level(command.key)
     _check_version(level, command.expected_version)
     limit = command.backorder_limit
     if limit is not None and limit < level.backordered:
@@ -134,37 +175,39 @@ def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: C
         if (value := getattr(command, name)) is not None
     }
     result = level.changed(Quantities(), transaction.now)._replace(**given)
-    return transaction.enter(result, Quantities(), "SET_POLICY", "POLICY", cause)
+    return transaction.enter(result, Quantities(), Why("SET_POLICY", "POLICY", cause))
 
 
-def _with_available(transaction: Transaction, key: LevelKey, requested: int) -> Level:
-    """Return the level once `requested` units of it are available, freeing expired holds if need be."""
+def _taken(
+    transaction: Transaction, key: LevelKey, units: int, lot: LotChoice | None, *, expired: bool = False
+) -> list[Part]:
+    """Return the lots that units come from, freeing expired holds if they are in the way."""
     level = transaction.level(key)
-    if requested > level.available:
-        free_expired(transaction, [key])
-        level = transaction.level(key)
-    if requested > level.available:
-        raise InsufficientStockError(key, requested, level.available)
+    try:
+        return lots.take(transaction, level, units, lot, expired=expired)
+    except InsufficientStockError:
+        if not free_expired(transaction, [key]):
+            raise
+        return lots.take(transaction, transaction.level(key), units, lot, expired=expired)
+
+
+def _leave(transaction: Transaction, key: LevelKey, parts: list[Part], why: Why) -> Level:
+    level = transaction.level(key)
+    for part in parts:
+        delta = Quantities(on_hand=-part.units)
+        level = move(transaction, key, delta, why, lot_id=part.lot_id, serials=part.serials)
     return level
 
 
 def _check_version(level: Level, expected: int | None) -> None:
     if expected is not None and expected != level.version:
-        raise VersionMismatchError(level.key, expected, level.version)
+        raise VersionMismatchError(
+            f"the level of {level.key.sku} at {level.key.location_id}",
+            expected,
+            level.version,
+            **level.key._asdict(),
+        )
 
 
-def _check_room(level: Level, requested: int) -> None:
-    if level.on_hand + requested > MAX_QUANTITY:
-        raise QuantityOutOfRangeError(level.key, requested, level.on_hand)
-
-
-def _enter(  # noqa: PLR0913, PLR0917 - an entry has this many facts
-    transaction: Transaction,
-    level: Level,
-    on_hand: int,
-    kind: str,
-    command: AddStock | RemoveStock | AdjustStock | MoveStock,
-    cause: Cause,
-) -> Level:
-    delta = Quantities(on_hand=on_hand)
-    return transaction.move(level, delta, kind, command.reason, cause, command.reference, command.occur_time)
+def _why(kind: str, command: AddStock | RemoveStock | AdjustStock | MoveStock, cause: Cause) -> Why:
+    return Why(kind, command.reason, cause, command.reference, command.occur_time)

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
-from typing import NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from command_svc.domain.catalog import PHYSICAL, Item, Location
-from command_svc.domain.levels import Level, LevelKey, Movement, Quantities
+from command_svc.domain.catalog import ARCHIVED, Facts, Item, Location
+from command_svc.domain.levels import Level, LevelKey, Movement, Quantities, Why
+from command_svc.domain.lots import Lot, LotKey, Serial
+from command_svc.domain.promises import Order, Reservation
 from command_svc.domain.refusals import (
-    ItemAlreadyExistsError,
+    ItemArchivedError,
     ItemNotFoundError,
     ItemNotStockedError,
-    LocationAlreadyExistsError,
+    LocationInactiveError,
     LocationNotFoundError,
+    OrderNotFoundError,
     ReservationNotFoundError,
+    TransferNotFoundError,
 )
-from command_svc.domain.reservations import Reservation
 from command_svc.domain.sourcing import Site
+from command_svc.domain.transfer import Transfer
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class Rows(dict[K, V], Generic[K, V]):
+    """Rows of one kind by their keys, as decided so far; `before` holds those that were changed as read."""
+
+    def __init__(self, rows: Mapping[K, V] | Iterable[tuple[K, V]] = ()) -> None:
+        super().__init__(rows)
+        self.before: dict[K, V | None] = {}
+
+    def changed(self) -> Iterable[tuple[V | None, V]]:
+        """Yield each changed row once, as it was before this transaction (None: new) and as it is after."""
+        for key, before in self.before.items():
+            after = self.get(key)
+            if after is not None and after is not before:
+                yield before, after
+
+    def restore(self, key: K, row: V | None) -> None:
+        """Set a row back to what it was."""
+        if row is None:
+            del self[key]
+        else:
+            self[key] = row
 
 
 class Record(NamedTuple):
@@ -29,11 +58,11 @@ class Record(NamedTuple):
     response: bytes
 
 
-class Cause(NamedTuple):
-    """Who and what is behind a change."""
+class OutOfReachError(Exception):
+    """A decision needs what was not locked, because it came into being in the same transaction.
 
-    actor: str
-    request_id: str
+    Decided in a transaction of its own, the command finds it.
+    """
 
 
 @dataclass(slots=True)
@@ -41,25 +70,32 @@ class Transaction:
     """Reads of one transaction and the effects decided so far.
 
     `now` is the clock of the database, read after the locks were granted, so that it never runs
-    backwards along a level's versions. `kinds` and `location_ids` are the items and locations known to
-    exist; an item or location of an existing level need not be among them. `sites` are the locations
-    that may serve units without a location. Every reservation's levels are among `levels`.
+    backwards along a level's versions. `facts` and `location_ids` are the items and locations known to
+    exist; an item or location of an existing level need not be among them, so `archived` and `inactive`
+    name those that take nothing new. `reach` are the levels that would have been locked had they existed.
+    `sites` are the locations that may serve units without a location. Every level of a reservation, order
+    or transfer is among `levels`, and so is every order that waits at one of them among `orders`.
     """
 
     id: UUID
     now: datetime
-    levels: dict[LevelKey, Level] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
+    levels: Rows[LevelKey, Level] = field(default_factory=Rows)
+    reach: set[LevelKey] = field(default_factory=set)
+    facts: dict[str, Facts] = field(default_factory=dict)
+    archived: set[str] = field(default_factory=set)
     location_ids: set[str] = field(default_factory=set)
+    inactive: set[str] = field(default_factory=set)
     sites: Mapping[str, Site] = field(default_factory=dict)
-    reservations: dict[UUID, Reservation] = field(default_factory=dict)
+    items: Rows[str, Item] = field(default_factory=Rows)
+    locations: Rows[str, Location] = field(default_factory=Rows)
+    lots: Rows[LotKey, Lot] = field(default_factory=Rows)
+    serials: Rows[tuple[str, str], Serial] = field(default_factory=Rows)
+    reservations: Rows[UUID, Reservation] = field(default_factory=Rows)
+    orders: Rows[UUID, Order] = field(default_factory=Rows)
+    transfers: Rows[UUID, Transfer] = field(default_factory=Rows)
     answered: Mapping[str, Record] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
-    items: list[Item] = field(default_factory=list)
-    locations: list[Location] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
-    _levels_before: dict[LevelKey, Level] = field(default_factory=dict)
-    _reservations_before: dict[UUID, Reservation | None] = field(default_factory=dict)
     _undo: list[Callable[[], object]] = field(default_factory=list)
     _ids: int = 0
 
@@ -71,18 +107,38 @@ class Transaction:
         level = self.levels.get(key)
         if level is not None:
             return level
-        self.check_stocked(key.sku)
+        facts = self.stocked(key.sku)
         if key.location_id not in self.location_ids:
             raise LocationNotFoundError(key.location_id)
-        return Level(key)
+        if key not in self.reach:
+            raise OutOfReachError(key)
+        return Level(key, lot_tracked=facts.lot_tracked)
 
-    def check_stocked(self, sku: str) -> None:
-        """Raise ItemNotFoundError or ItemNotStockedError unless the item can have stock."""
-        kind = self.kinds.get(sku)
-        if kind is None:
+    def open_level(self, key: LevelKey) -> Level:
+        """Return the level, which is to take new stock or promises.
+
+        Raises the refusals of `level`, ItemArchivedError and LocationInactiveError.
+        """
+        level = self.level(key)
+        if key.sku in self.archived:
+            raise ItemArchivedError(key.sku)
+        if key.location_id in self.inactive:
+            raise LocationInactiveError(key.location_id)
+        return level
+
+    def fact(self, sku: str) -> Facts:
+        """Return what an item is; raises ItemNotFoundError."""
+        facts = self.facts.get(sku)
+        if facts is None:
             raise ItemNotFoundError(sku)
-        if kind != PHYSICAL:
-            raise ItemNotStockedError(sku, kind)
+        return facts
+
+    def stocked(self, sku: str) -> Facts:
+        """Return what an item is that can have stock; raises ItemNotFoundError or ItemNotStockedError."""
+        facts = self.fact(sku)
+        if not facts.counted:
+            raise ItemNotStockedError(sku, facts.kind)
+        return facts
 
     def reservation(self, reservation_id: UUID) -> Reservation:
         """Return the reservation as decided so far; raises ReservationNotFoundError."""
@@ -91,77 +147,69 @@ class Transaction:
             raise ReservationNotFoundError(reservation_id)
         return reservation
 
+    def order(self, order_id: UUID) -> Order:
+        """Return the order as decided so far; raises OrderNotFoundError."""
+        order = self.orders.get(order_id)
+        if order is None:
+            raise OrderNotFoundError(order_id)
+        return order
+
+    def transfer(self, transfer_id: UUID) -> Transfer:
+        """Return the transfer as decided so far; raises TransferNotFoundError."""
+        transfer = self.transfers.get(transfer_id)
+        if transfer is None:
+            raise TransferNotFoundError(transfer_id)
+        return transfer
+
     def new_id(self) -> UUID:
         """Return an id that no other transaction gives: this one's, counted on."""
         self._ids += 1
         return UUID(int=self.id.int + self._ids)
 
-    def move(  # noqa: PLR0913, PLR0917 - an entry has this many facts
-        self,
-        level: Level,
-        delta: Quantities,
-        kind: str,
-        reason: str,
-        cause: Cause,
-        reference: str,
-        occur_time: datetime | None,
-    ) -> Level:
-        """Enter one change of `level`, as `self.level` returned it; return the level it leads to."""
-        return self.enter(level.changed(delta, self.now), delta, kind, reason, cause, reference, occur_time)
-
-    def enter(  # noqa: PLR0913, PLR0917 - an entry has this many facts
-        self,
-        result: Level,
-        delta: Quantities,
-        kind: str,
-        reason: str,
-        cause: Cause,
-        reference: str = "",
-        occur_time: datetime | None = None,
-    ) -> Level:
-        """Enter that a level has become `result`, its next version; return `result`."""
-        key = result.key
-        before = self.levels.get(key)
-        self._levels_before.setdefault(key, before or Level(key))
-        self.levels[key] = result
-        self.movements.append(
-            Movement(
-                kind, reason, delta, result, cause.actor, reference, cause.request_id, occur_time or self.now
-            )
-        )
-        self._undo.append(lambda: _restore(self.levels, key, before))
+    def enter(self, result: Level, delta: Quantities, why: Why, lot_id: str = "") -> Level:
+        """Enter in the ledger that a level has become `result`, its next version; return `result`."""
+        self.put(self.levels, result.key, result)
+        self.movements.append(Movement(why, delta, result, lot_id, why.occur_time or self.now))
         self._undo.append(self.movements.pop)
         return result
 
-    def put_reservation(self, reservation: Reservation) -> None:
-        """Enter that a reservation is new or has changed."""
-        key = reservation.reservation_id
-        before = self.reservations.get(key)
-        self._reservations_before.setdefault(key, before)
-        self.reservations[key] = reservation
-        self._undo.append(lambda: _restore(self.reservations, key, before))
+    def put(self, rows: Rows[K, V], key: K, row: V) -> None:
+        """Enter that a row of `rows`, which are this transaction's, is new or has changed."""
+        before = rows.get(key)
+        rows.before.setdefault(key, before)
+        rows[key] = row
+        self._undo.append(lambda: rows.restore(key, before))
 
-    def add_item(self, item: Item) -> Item:
-        """Enter a new item; raises ItemAlreadyExistsError."""
-        if item.sku in self.kinds:
-            raise ItemAlreadyExistsError(item.sku)
-        created = replace(item, create_time=self.now, update_time=self.now)
-        self.kinds[item.sku] = item.kind
-        self.items.append(created)
-        self._undo.append(self.items.pop)
-        self._undo.append(lambda: self.kinds.pop(item.sku))
-        return created
+    def put_item(self, item: Item) -> None:
+        """Enter that an item is new or has changed; what it is never changes."""
+        self.put(self.items, item.sku, item)
+        known, archived = self.facts.get(item.sku), item.sku in self.archived
+        self.facts[item.sku] = item.facts
+        if item.state == ARCHIVED:
+            self.archived.add(item.sku)
 
-    def add_location(self, location: Location) -> Location:
-        """Enter a new location; raises LocationAlreadyExistsError."""
-        if location.location_id in self.location_ids:
-            raise LocationAlreadyExistsError(location.location_id)
-        created = replace(location, create_time=self.now, update_time=self.now)
-        self.location_ids.add(location.location_id)
-        self.locations.append(created)
-        self._undo.append(self.locations.pop)
-        self._undo.append(lambda: self.location_ids.remove(location.location_id))
-        return created
+        def undo() -> None:
+            if known is None:
+                del self.facts[item.sku]
+            if not archived:
+                self.archived.discard(item.sku)
+
+        self._undo.append(undo)
+
+    def put_location(self, location: Location) -> None:
+        """Enter that a location is new or has changed."""
+        location_id = location.location_id
+        self.put(self.locations, location_id, location)
+        known, inactive = location_id in self.location_ids, location_id in self.inactive
+        self.location_ids.add(location_id)
+        (self.inactive.discard if location.is_active else self.inactive.add)(location_id)
+
+        def undo() -> None:
+            if not known:
+                self.location_ids.discard(location_id)
+            (self.inactive.add if inactive else self.inactive.discard)(location_id)
+
+        self._undo.append(undo)
 
     def record(self, request_id: str, record: Record) -> None:
         """Enter what was answered to a request, to be committed with its effects."""
@@ -182,36 +230,6 @@ class Transaction:
             self._undo.pop()()
 
     @property
-    def clockwork(self) -> Cause:
-        """The cause of what nobody asked for: time has run out."""
-        return Cause("inventory", "")
-
-    @property
     def is_empty(self) -> bool:
         """Whether nothing stands decided, so that there is nothing to commit."""
         return not self._undo
-
-    def changed_levels(self) -> Iterable[tuple[Level, Level]]:
-        """Yield each changed level once, as it was before this transaction and as it is after it."""
-        for key, before in self._levels_before.items():
-            after = self.levels.get(key)
-            if after is not None and after.version != before.version:
-                yield before, after
-
-    def changed_reservations(self) -> Iterable[tuple[Reservation | None, Reservation]]:
-        """Yield each changed reservation once, as it was (None: new) and as it is."""
-        for key, before in self._reservations_before.items():
-            after = self.reservations.get(key)
-            if after is not None and after is not before:
-                yield before, after
-
-
-K = TypeVar("K")
-V = TypeVar("V")
-
-
-def _restore(entries: dict[K, V], key: K, before: V | None) -> None:
-    if before is None:
-        del entries[key]
-    else:
-        entries[key] = before

@@ -3,13 +3,14 @@
 SET LOCAL lock_timeout = '5s';
 SET LOCAL statement_timeout = '60s';
 
--- Promises. One row tells all: the lines are parallel arrays, one element for each level, and which levels
--- they are never changes.
+-- Promises. One row tells all: the lines are parallel arrays, one element for each lot of each level (the
+-- lot's id is empty where lots are not kept), and which they are never changes.
 CREATE TABLE reservations (
     reservation_id uuid PRIMARY KEY,
     state text NOT NULL CHECK (state IN ('PENDING', 'CONFIRMED', 'CANCELLED', 'EXPIRED')),
     skus text [] NOT NULL,
     location_ids text [] NOT NULL,
+    lot_ids text [] NOT NULL,
     quantities bigint [] NOT NULL,
     confirmed bigint [] NOT NULL,
     released bigint [] NOT NULL,
@@ -23,6 +24,7 @@ CREATE TABLE reservations (
     CONSTRAINT lines_are_parallel CHECK (
         cardinality(skus) >= 1
         AND cardinality(location_ids) = cardinality(skus)
+        AND cardinality(lot_ids) = cardinality(skus)
         AND cardinality(quantities) = cardinality(skus)
         AND cardinality(confirmed) = cardinality(skus)
         AND cardinality(released) = cardinality(skus)

@@ -1,0 +1,247 @@
+"""Stock on its way: dispatched from a location or expected from a supplier, received in parts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import date, datetime
+from typing import TYPE_CHECKING, NamedTuple
+from uuid import UUID
+
+from command_svc.domain import lots
+from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
+from command_svc.domain.lots import LotChoice, LotKey, LotReceipt
+from command_svc.domain.movements import move
+from command_svc.domain.refusals import ExceedsTransferError, InsufficientStockError, TransferResolvedError
+from command_svc.domain.reservations import free_expired
+from command_svc.domain.transfer import CANCELLED, IN_TRANSIT, RECEIVED, Transfer, TransferLine
+
+if TYPE_CHECKING:
+    from command_svc.domain.transaction import Transaction
+
+REASON = "TRANSFER"
+
+
+class DispatchedLine(NamedTuple):
+    """Units to send: of the lot chosen, or the first to expire."""
+
+    sku: str
+    quantity: int
+    lot: LotChoice | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DispatchTransfer:
+    """Send `lines`, at least one, from a location, or expect them from a supplier (exactly one is given)."""
+
+    source_location_id: str
+    supplier: str
+    destination_location_id: str
+    lines: tuple[DispatchedLine, ...]
+    expected_arrival_time: datetime | None = None
+    reference: str = ""
+
+
+class ArrivedLine(NamedTuple):
+    """Units that have arrived; `lot` is theirs where it is not known yet, or tells lots apart."""
+
+    sku: str
+    quantity: int
+    lot: LotReceipt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ReceiveTransfer:
+    """Take in `lines`, or all that is under way when empty; with a reason, write off the rest."""
+
+    transfer_id: UUID
+    lines: tuple[ArrivedLine, ...] = ()
+    write_off_reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class CancelTransfer:
+    """Call back what is under way: to the location that it left, if it left one."""
+
+    transfer_id: UUID
+
+
+class TransferOutcome(NamedTuple):
+    """A transfer as a command left it, and the levels that it changed."""
+
+    transfer: Transfer
+    levels: tuple[Level, ...]
+
+
+def dispatch_transfer(transaction: Transaction, command: DispatchTransfer, cause: Cause) -> TransferOutcome:
+    """Send units on their way.
+
+    Raises the refusals of `Transaction.open_level` (at the destination), of `lots.take` and
+    QuantityOutOfRangeError.
+    """
+    transfer = Transfer(
+        transfer_id=transaction.new_id(),
+        state=IN_TRANSIT,
+        source_location_id=command.source_location_id,
+        supplier=command.supplier,
+        destination_location_id=command.destination_location_id,
+        lines=(),
+        expected_arrival_time=command.expected_arrival_time,
+        reference=command.reference,
+        actor=cause.actor,
+        version=1,
+        create_time=transaction.now,
+        update_time=transaction.now,
+    )
+    lines: dict[tuple[str, str], TransferLine] = {}
+    for wanted in command.lines:
+        transaction.open_level(transfer.destination(wanted.sku))
+        for lot_id, units in _leave(transaction, transfer, wanted, cause):
+            line = lines.get((wanted.sku, lot_id), TransferLine(wanted.sku, 0, lot_id=lot_id))
+            lines[wanted.sku, lot_id] = line._replace(quantity=line.quantity + units)
+        delta = Quantities(in_transit=wanted.quantity)
+        move(transaction, transfer.destination(wanted.sku), delta, _why("EXPECT", transfer, cause))
+    transfer = replace(transfer, lines=tuple(lines[key] for key in sorted(lines)))
+    transaction.put(transaction.transfers, transfer.transfer_id, transfer)
+    return _outcome(transaction, transfer, (line.sku for line in transfer.lines))
+
+
+def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: Cause) -> TransferOutcome:
+    """Take in what has arrived, and give up the rest if told why.
+
+    Raises TransferNotFoundError, TransferResolvedError, ExceedsTransferError and the refusals of
+    `lots.receive` and `movements.move`.
+    """
+    transfer = _in_transit(transaction, command.transfer_id)
+    lines = list(transfer.lines)
+    known = _dates(transaction, transfer)
+    arrived = command.lines or tuple(
+        ArrivedLine(line.sku, line.under_way, _receipt(line, known)) for line in lines if line.under_way
+    )
+    arrivals: list[tuple[str, int, LotReceipt | None]] = []
+    for one in arrived:
+        left = one.quantity
+        for index, line in enumerate(lines):
+            matches = line.sku == one.sku and (
+                not line.lot_id or one.lot is None or one.lot.lot_id == line.lot_id
+            )
+            count = min(left, line.under_way) if matches else 0
+            if count:
+                left -= count
+                lines[index] = line._replace(received=line.received + count)
+                serials = one.lot.serials if one.lot else ()
+                lot = _receipt(line, known, serials) if line.lot_id else one.lot
+                arrivals.append((one.sku, count, lot))
+        if left:
+            raise ExceedsTransferError(transfer.transfer_id, one.sku, one.quantity, one.quantity - left)
+    lost = [line for line in lines if line.under_way] if command.write_off_reason else []
+    if command.write_off_reason:
+        lines = [line._replace(written_off=line.written_off + line.under_way) for line in lines]
+    state = IN_TRANSIT if any(line.under_way for line in lines) else RECEIVED
+    transfer = _changed(transaction, transfer, lines, state)
+    for sku, count, lot in arrivals:
+        key = transfer.destination(sku)
+        lot_id = lots.receive(
+            transaction,
+            transaction.level(key),
+            lot,
+            count,
+            known_elsewhere=lot is not None and not lot.serials,
+        )
+        delta = Quantities(on_hand=count, in_transit=-count)
+        move(transaction, key, delta, _why("RECEIVE", transfer, cause), lot_id=lot_id)
+    for line in lost:
+        why = Why("WRITE_OFF", command.write_off_reason, cause, str(transfer.transfer_id))
+        move(transaction, transfer.destination(line.sku), Quantities(in_transit=-line.under_way), why)
+    return _outcome(transaction, transfer, [*(sku for sku, _, _ in arrivals), *(line.sku for line in lost)])
+
+
+def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Cause) -> TransferOutcome:
+    """Call back what is under way.
+
+    Raises TransferNotFoundError, TransferResolvedError and QuantityOutOfRangeError.
+    """
+    transfer = _in_transit(transaction, command.transfer_id)
+    known = _dates(transaction, transfer)
+    rest = [line for line in transfer.lines if line.under_way]
+    lines = [line._replace(returned=line.returned + line.under_way) for line in transfer.lines]
+    transfer = _changed(transaction, transfer, lines, CANCELLED)
+    why = _why("CANCEL_TRANSFER", transfer, cause)
+    for line in rest:
+        units = line.under_way
+        move(transaction, transfer.destination(line.sku), Quantities(in_transit=-units), why)
+        if transfer.source_location_id:
+            key = transfer.source(line.sku)
+            lots.receive(
+                transaction, transaction.level(key), _receipt(line, known), units, known_elsewhere=True
+            )
+            move(transaction, key, Quantities(on_hand=units), why, lot_id=line.lot_id)
+    return _outcome(transaction, transfer, (line.sku for line in rest))
+
+
+def _leave(
+    transaction: Transaction, transfer: Transfer, wanted: DispatchedLine, cause: Cause
+) -> list[tuple[str, int]]:
+    """Take a line's units from the source; return the lots with their units, one without name if unknown."""
+    if not transfer.source_location_id:
+        return [("", wanted.quantity)]
+    key = transfer.source(wanted.sku)
+    try:
+        parts = lots.take(transaction, transaction.level(key), wanted.quantity, wanted.lot)
+    except InsufficientStockError:
+        free_expired(transaction, [key])
+        parts = lots.take(transaction, transaction.level(key), wanted.quantity, wanted.lot)
+    why = _why("DISPATCH", transfer, cause)
+    for part in parts:
+        delta = Quantities(on_hand=-part.units)
+        move(transaction, key, delta, why, lot_id=part.lot_id, serials=part.serials)
+    return [(part.lot_id, part.units) for part in parts]
+
+
+def _dates(transaction: Transaction, transfer: Transfer) -> dict[tuple[str, str], date | None]:
+    """Return what is known of the dates of the transfer's lots, by SKU and lot."""
+    sources = {LotKey(line.sku, transfer.source_location_id, line.lot_id) for line in transfer.lines}
+    return {(key.sku, key.lot_id): lot.expiry_date for key, lot in transaction.lots.items() if key in sources}
+
+
+def _receipt(
+    line: TransferLine, known: dict[tuple[str, str], date | None], serials: tuple[str, ...] = ()
+) -> LotReceipt | None:
+    if not line.lot_id:
+        return None
+    return LotReceipt(line.lot_id, known.get((line.sku, line.lot_id)), serials)
+
+
+def _in_transit(transaction: Transaction, transfer_id: UUID) -> Transfer:
+    transfer = transaction.transfer(transfer_id)
+    if transfer.state != IN_TRANSIT:
+        raise TransferResolvedError(transfer_id, transfer.state)
+    return transfer
+
+
+def _changed(
+    transaction: Transaction, transfer: Transfer, lines: Iterable[TransferLine], state: str
+) -> Transfer:
+    changed = replace(
+        transfer,
+        lines=tuple(lines),
+        state=state,
+        version=transfer.version + 1,
+        update_time=transaction.now,
+    )
+    transaction.put(transaction.transfers, transfer.transfer_id, changed)
+    return changed
+
+
+def _outcome(transaction: Transaction, transfer: Transfer, skus: Iterable[str]) -> TransferOutcome:
+    """Return the transfer with the levels at both ends of the items."""
+    keys: dict[LevelKey, None] = {}
+    for sku in skus:
+        if transfer.source_location_id:
+            keys[transfer.source(sku)] = None
+        keys[transfer.destination(sku)] = None
+    return TransferOutcome(transfer, tuple(transaction.level(key) for key in keys))
+
+
+def _why(kind: str, transfer: Transfer, cause: Cause) -> Why:
+    return Why(kind, REASON, cause, str(transfer.transfer_id), supplier=transfer.supplier)
