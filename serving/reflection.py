@@ -9,8 +9,10 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
+    order_command_service_pb2,
     reservation_command_service_pb2,
     stock_command_service_pb2,
+    transfer_command_service_pb2,
 )
 from inventory.query.v1 import catalog_query_service_pb2, stock_query_service_pb2
 
@@ -23,8 +25,10 @@ PUBLIC_SERVICES: tuple[str, ...] = tuple(
     for contract in (
         item_command_service_pb2,
         location_command_service_pb2,
+        order_command_service_pb2,
         reservation_command_service_pb2,
         stock_command_service_pb2,
+        transfer_command_service_pb2,
         catalog_query_service_pb2,
         stock_query_service_pb2,
         health_pb2,

@@ -28,6 +28,7 @@ from command_svc.services.lane import carry_out_batch, carry_out_one, newest
 from command_svc.services.requests import CommandMessage, Encoder, make_request, new_request_id
 from inventory.command.v1 import reservation_command_service_pb2 as pb
 from inventory.command.v1.reservation_command_service_pb2_grpc import ReservationCommandServiceServicer
+from inventory.type.v1 import sourcing_pb2
 from serving.errors import CallError, invalid_field
 from serving.identity import actor
 from serving.validation import check
@@ -112,8 +113,8 @@ class ReservationCommands(ReservationCommandServiceServicer):
 def _reserve(message: pb.ReserveStockRequest) -> ReserveStock:
     """Return the command; raises CallError when the message breaks a rule."""
     check(message)
-    strategy = pb.SourcingStrategy.Name(
-        message.strategy or pb.SOURCING_STRATEGY_SINGLE_LOCATION
+    strategy = sourcing_pb2.SourcingStrategy.Name(
+        message.strategy or sourcing_pb2.SOURCING_STRATEGY_SINGLE_LOCATION
     ).removeprefix("SOURCING_STRATEGY_")
     there = message.destination
     return ReserveStock(

@@ -23,10 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from inventory.type.v1 import item_pb2 as inventory_dot_type_dot_v1_dot_item__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/inventory/command/v1/item_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cinventory/type/v1/item.proto\"\xc8\x05\n\x11\x43reateItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12)\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x33\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x0funit_of_measure\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x18 2\x0c^[^\\p{Cc}]*$\x12\x35\n\ncategories\x18\x08 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\x18\x01\"\x15r\x13\x10\x01\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12.\n\x04tags\x18\t \x03(\tB \xbaH\x1d\x92\x01\x1a\x10\x32\x18\x01\"\x14r\x12\x10\x01\x18@2\x0c^[^\\p{Cc}]*$\x12;\n\x08\x62\x61rcodes\x18\n \x03(\tB)\xbaH&\x92\x01#\x10\x14\x18\x01\"\x1dr\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\x12\x8d\x01\n\x08metadata\x18\x0b \x03(\x0b\x32\x35.inventory.command.v1.CreateItemRequest.MetadataEntryBD\xbaHA\x9a\x01>\x10\x32\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x13r\x11\x18\xf4\x03\x32\x0c^[^\\p{Cc}]*$\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"j\n\x12\x43reateItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item2u\n\x12ItemCommandService\x12_\n\nCreateItem\x12\'.inventory.command.v1.CreateItemRequest\x1a(.inventory.command.v1.CreateItemResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n/inventory/command/v1/item_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x17google/rpc/status.proto\x1a\x1cinventory/type/v1/item.proto\"\xd9\r\n\x11\x43reateItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12)\n\x0b\x64\x65scription\x18\x05 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x33\n\x04kind\x18\x06 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12.\n\x0funit_of_measure\x18\x07 \x01(\tB\x15\xbaH\x12r\x10\x18 2\x0c^[^\\p{Cc}]*$\x12\x35\n\ncategories\x18\x08 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\x18\x01\"\x15r\x13\x10\x01\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12.\n\x04tags\x18\t \x03(\tB \xbaH\x1d\x92\x01\x1a\x10\x32\x18\x01\"\x14r\x12\x10\x01\x18@2\x0c^[^\\p{Cc}]*$\x12;\n\x08\x62\x61rcodes\x18\n \x03(\tB)\xbaH&\x92\x01#\x10\x14\x18\x01\"\x1dr\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\x12\x8d\x01\n\x08metadata\x18\x0b \x03(\x0b\x32\x35.inventory.command.v1.CreateItemRequest.MetadataEntryBD\xbaHA\x9a\x01>\x10\x32\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x13r\x11\x18\xf4\x03\x32\x0c^[^\\p{Cc}]*$\x12\x0f\n\x07\x63ounted\x18\x0c \x01(\x08\x12\x13\n\x0blot_tracked\x18\r \x01(\x08\x12\x41\n\nparent_sku\x18\x0e \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x97\x01\n\roption_values\x18\x0f \x03(\x0b\x32\x39.inventory.command.v1.CreateItemRequest.OptionValuesEntryBE\xbaHB\x9a\x01?\x10\n\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x14r\x12\x10\x01\x18\x64\x32\x0c^[^\\p{Cc}]*$\x12\x31\n\ndimensions\x18\x10 \x01(\x0b\x32\x1d.inventory.type.v1.Dimensions\x12#\n\x0cweight_grams\x18\x11 \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x12\x9f\x01\n\ncomponents\x18\x12 \x03(\x0b\x32\".inventory.type.v1.BundleComponentBg\xbaHd\x92\x01\x02\x10\x32\xba\x01\\\n\x13\x63omponents.distinct\x12\x18must name each item once\x1a+this.map(component, component.sku).unique()\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11OptionValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01:\xdc\x03\xbaH\xd8\x03\x1a\x86\x01\n\x16\x63reate_item.components\x12;components must be given for a bundle, and for nothing else\x1a/(this.kind == 3) == (size(this.components) > 0)\x1a[\n\x13\x63reate_item.counted\x12#counted is for digital items to say\x1a\x1f!this.counted || this.kind == 2\x1az\n\x17\x63reate_item.lot_tracked\x12(only a physical item can be kept by lots\x1a\x35!this.lot_tracked || this.kind == 0 || this.kind == 1\x1at\n\x19\x63reate_item.option_values\x12\x1foption_values need a parent_sku\x1a\x36size(this.option_values) == 0 || this.parent_sku != \'\'\"j\n\x12\x43reateItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item\"\xd1\x01\n\x17\x42\x61tchCreateItemsRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x0e\n\x06\x61tomic\x18\x03 \x01(\x08\x12K\n\x08\x63ommands\x18\x04 \x03(\x0b\x32\'.inventory.command.v1.CreateItemRequestB\x10\xbaH\r\x92\x01\n\x08\x01\x10\xe8\x07\"\x03\xd8\x01\x03\"~\n\x10\x43reateItemResult\x12#\n\x05\x65rror\x18\x01 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x12;\n\x07\x63reated\x18\x02 \x01(\x0b\x32(.inventory.command.v1.CreateItemResponseH\x00\x42\x08\n\x06result\"\x82\x01\n\x18\x42\x61tchCreateItemsResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12\x37\n\x07results\x18\x03 \x03(\x0b\x32&.inventory.command.v1.CreateItemResult\"\xdb\x05\n\nItemUpdate\x12$\n\x04name\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12)\n\x0b\x64\x65scription\x18\x02 \x01(\tB\x14\xbaH\x11r\x0f\x18\xa0\x1f\x32\n^[^\\x00]*$\x12\x35\n\ncategories\x18\x03 \x03(\tB!\xbaH\x1e\x92\x01\x1b\x10\x14\x18\x01\"\x15r\x13\x10\x01\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12.\n\x04tags\x18\x04 \x03(\tB \xbaH\x1d\x92\x01\x1a\x10\x32\x18\x01\"\x14r\x12\x10\x01\x18@2\x0c^[^\\p{Cc}]*$\x12;\n\x08\x62\x61rcodes\x18\x05 \x03(\tB)\xbaH&\x92\x01#\x10\x14\x18\x01\"\x1dr\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\x12\x86\x01\n\x08metadata\x18\x06 \x03(\x0b\x32..inventory.command.v1.ItemUpdate.MetadataEntryBD\xbaHA\x9a\x01>\x10\x32\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x13r\x11\x18\xf4\x03\x32\x0c^[^\\p{Cc}]*$\x12\x90\x01\n\roption_values\x18\x07 \x03(\x0b\x32\x32.inventory.command.v1.ItemUpdate.OptionValuesEntryBE\xbaHB\x9a\x01?\x10\n\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\x14r\x12\x10\x01\x18\x64\x32\x0c^[^\\p{Cc}]*$\x12\x31\n\ndimensions\x18\x08 \x01(\x0b\x32\x1d.inventory.type.v1.Dimensions\x12#\n\x0cweight_grams\x18\t \x01(\x03\x42\r\xbaH\n\"\x08\x18\x80\x94\xeb\xdc\x03(\x00\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11OptionValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xd5\x06\n\x11UpdateItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12.\n\x04item\x18\x04 \x01(\x0b\x32 .inventory.command.v1.ItemUpdate\x12\xcd\x03\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\x9b\x03\xbaH\x97\x03\xba\x01\\\n\x10update_mask.size\x12\x17must have 1 to 20 paths\x1a/size(this.paths) >= 1 && size(this.paths) <= 20\xba\x01\xb1\x02\n\x11update_mask.known\x12\x86\x01must name fields that can be updated: name, description, categories, tags, barcodes, metadata, option_values, dimensions, weight_grams\x1a\x92\x01this.paths.all(path, path in [\'name\', \'description\', \'categories\', \'tags\', \'barcodes\', \'metadata\', \'option_values\', \'dimensions\', \'weight_grams\'])\xc8\x01\x01\x12&\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x00\x88\x01\x01:l\xbaHi\x1ag\n\x10update_item.name\x12\x16name must not be empty\x1a;!(\'name\' in this.update_mask.paths) || this.item.name != \'\'B\x13\n\x11_expected_version\"j\n\x12UpdateItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item\"\xe8\x01\n\x12\x41rchiveItemRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12:\n\x03sku\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12&\n\x10\x65xpected_version\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"k\n\x13\x41rchiveItemResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12%\n\x04item\x18\x03 \x01(\x0b\x32\x17.inventory.type.v1.Item2\xad\x03\n\x12ItemCommandService\x12_\n\nCreateItem\x12\'.inventory.command.v1.CreateItemRequest\x1a(.inventory.command.v1.CreateItemResponse\x12q\n\x10\x42\x61tchCreateItems\x12-.inventory.command.v1.BatchCreateItemsRequest\x1a..inventory.command.v1.BatchCreateItemsResponse\x12_\n\nUpdateItem\x12\'.inventory.command.v1.UpdateItemRequest\x1a(.inventory.command.v1.UpdateItemResponse\x12\x62\n\x0b\x41rchiveItem\x12(.inventory.command.v1.ArchiveItemRequest\x1a).inventory.command.v1.ArchiveItemResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,6 +37,8 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_CREATEITEMREQUEST_METADATAENTRY']._loaded_options = None
   _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_CREATEITEMREQUEST_OPTIONVALUESENTRY']._loaded_options = None
+  _globals['_CREATEITEMREQUEST_OPTIONVALUESENTRY']._serialized_options = b'8\001'
   _globals['_CREATEITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
   _globals['_CREATEITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
   _globals['_CREATEITEMREQUEST'].fields_by_name['sku']._loaded_options = None
@@ -55,12 +59,84 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATEITEMREQUEST'].fields_by_name['barcodes']._serialized_options = b'\272H&\222\001#\020\024\030\001\"\035r\0332\031^([0-9]{8}|[0-9]{12,14})$'
   _globals['_CREATEITEMREQUEST'].fields_by_name['metadata']._loaded_options = None
   _globals['_CREATEITEMREQUEST'].fields_by_name['metadata']._serialized_options = b'\272HA\232\001>\0202\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\023r\021\030\364\0032\014^[^\\p{Cc}]*$'
-  _globals['_CREATEITEMREQUEST']._serialized_start=133
-  _globals['_CREATEITEMREQUEST']._serialized_end=845
-  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_start=798
-  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_end=845
-  _globals['_CREATEITEMRESPONSE']._serialized_start=847
-  _globals['_CREATEITEMRESPONSE']._serialized_end=953
-  _globals['_ITEMCOMMANDSERVICE']._serialized_start=955
-  _globals['_ITEMCOMMANDSERVICE']._serialized_end=1072
+  _globals['_CREATEITEMREQUEST'].fields_by_name['parent_sku']._loaded_options = None
+  _globals['_CREATEITEMREQUEST'].fields_by_name['parent_sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\330\001\001'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['option_values']._loaded_options = None
+  _globals['_CREATEITEMREQUEST'].fields_by_name['option_values']._serialized_options = b'\272HB\232\001?\020\n\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\024r\022\020\001\030d2\014^[^\\p{Cc}]*$'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['weight_grams']._loaded_options = None
+  _globals['_CREATEITEMREQUEST'].fields_by_name['weight_grams']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
+  _globals['_CREATEITEMREQUEST'].fields_by_name['components']._loaded_options = None
+  _globals['_CREATEITEMREQUEST'].fields_by_name['components']._serialized_options = b'\272Hd\222\001\002\0202\272\001\\\n\023components.distinct\022\030must name each item once\032+this.map(component, component.sku).unique()'
+  _globals['_CREATEITEMREQUEST']._loaded_options = None
+  _globals['_CREATEITEMREQUEST']._serialized_options = b'\272H\330\003\032\206\001\n\026create_item.components\022;components must be given for a bundle, and for nothing else\032/(this.kind == 3) == (size(this.components) > 0)\032[\n\023create_item.counted\022#counted is for digital items to say\032\037!this.counted || this.kind == 2\032z\n\027create_item.lot_tracked\022(only a physical item can be kept by lots\0325!this.lot_tracked || this.kind == 0 || this.kind == 1\032t\n\031create_item.option_values\022\037option_values need a parent_sku\0326size(this.option_values) == 0 || this.parent_sku != \'\''
+  _globals['_BATCHCREATEITEMSREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_BATCHCREATEITEMSREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
+  _globals['_BATCHCREATEITEMSREQUEST'].fields_by_name['commands']._loaded_options = None
+  _globals['_BATCHCREATEITEMSREQUEST'].fields_by_name['commands']._serialized_options = b'\272H\r\222\001\n\010\001\020\350\007\"\003\330\001\003'
+  _globals['_ITEMUPDATE_METADATAENTRY']._loaded_options = None
+  _globals['_ITEMUPDATE_METADATAENTRY']._serialized_options = b'8\001'
+  _globals['_ITEMUPDATE_OPTIONVALUESENTRY']._loaded_options = None
+  _globals['_ITEMUPDATE_OPTIONVALUESENTRY']._serialized_options = b'8\001'
+  _globals['_ITEMUPDATE'].fields_by_name['name']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['name']._serialized_options = b'\272H\023r\021\030\310\0012\014^[^\\p{Cc}]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['description']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['description']._serialized_options = b'\272H\021r\017\030\240\0372\n^[^\\x00]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['categories']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['categories']._serialized_options = b'\272H\036\222\001\033\020\024\030\001\"\025r\023\020\001\030\310\0012\014^[^\\p{Cc}]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['tags']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['tags']._serialized_options = b'\272H\035\222\001\032\0202\030\001\"\024r\022\020\001\030@2\014^[^\\p{Cc}]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['barcodes']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['barcodes']._serialized_options = b'\272H&\222\001#\020\024\030\001\"\035r\0332\031^([0-9]{8}|[0-9]{12,14})$'
+  _globals['_ITEMUPDATE'].fields_by_name['metadata']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['metadata']._serialized_options = b'\272HA\232\001>\0202\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\023r\021\030\364\0032\014^[^\\p{Cc}]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['option_values']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['option_values']._serialized_options = b'\272HB\232\001?\020\n\"%r#2!^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$*\024r\022\020\001\030d2\014^[^\\p{Cc}]*$'
+  _globals['_ITEMUPDATE'].fields_by_name['weight_grams']._loaded_options = None
+  _globals['_ITEMUPDATE'].fields_by_name['weight_grams']._serialized_options = b'\272H\n\"\010\030\200\224\353\334\003(\000'
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['sku']._loaded_options = None
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\227\003\272\001\\\n\020update_mask.size\022\027must have 1 to 20 paths\032/size(this.paths) >= 1 && size(this.paths) <= 20\272\001\261\002\n\021update_mask.known\022\206\001must name fields that can be updated: name, description, categories, tags, barcodes, metadata, option_values, dimensions, weight_grams\032\222\001this.paths.all(path, path in [\'name\', \'description\', \'categories\', \'tags\', \'barcodes\', \'metadata\', \'option_values\', \'dimensions\', \'weight_grams\'])\310\001\001'
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['expected_version']._loaded_options = None
+  _globals['_UPDATEITEMREQUEST'].fields_by_name['expected_version']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_UPDATEITEMREQUEST']._loaded_options = None
+  _globals['_UPDATEITEMREQUEST']._serialized_options = b'\272Hi\032g\n\020update_item.name\022\026name must not be empty\032;!(\'name\' in this.update_mask.paths) || this.item.name != \'\''
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['sku']._loaded_options = None
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['expected_version']._loaded_options = None
+  _globals['_ARCHIVEITEMREQUEST'].fields_by_name['expected_version']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_CREATEITEMREQUEST']._serialized_start=192
+  _globals['_CREATEITEMREQUEST']._serialized_end=1945
+  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_start=1366
+  _globals['_CREATEITEMREQUEST_METADATAENTRY']._serialized_end=1413
+  _globals['_CREATEITEMREQUEST_OPTIONVALUESENTRY']._serialized_start=1415
+  _globals['_CREATEITEMREQUEST_OPTIONVALUESENTRY']._serialized_end=1466
+  _globals['_CREATEITEMRESPONSE']._serialized_start=1947
+  _globals['_CREATEITEMRESPONSE']._serialized_end=2053
+  _globals['_BATCHCREATEITEMSREQUEST']._serialized_start=2056
+  _globals['_BATCHCREATEITEMSREQUEST']._serialized_end=2265
+  _globals['_CREATEITEMRESULT']._serialized_start=2267
+  _globals['_CREATEITEMRESULT']._serialized_end=2393
+  _globals['_BATCHCREATEITEMSRESPONSE']._serialized_start=2396
+  _globals['_BATCHCREATEITEMSRESPONSE']._serialized_end=2526
+  _globals['_ITEMUPDATE']._serialized_start=2529
+  _globals['_ITEMUPDATE']._serialized_end=3260
+  _globals['_ITEMUPDATE_METADATAENTRY']._serialized_start=1366
+  _globals['_ITEMUPDATE_METADATAENTRY']._serialized_end=1413
+  _globals['_ITEMUPDATE_OPTIONVALUESENTRY']._serialized_start=1415
+  _globals['_ITEMUPDATE_OPTIONVALUESENTRY']._serialized_end=1466
+  _globals['_UPDATEITEMREQUEST']._serialized_start=3263
+  _globals['_UPDATEITEMREQUEST']._serialized_end=4116
+  _globals['_UPDATEITEMRESPONSE']._serialized_start=4118
+  _globals['_UPDATEITEMRESPONSE']._serialized_end=4224
+  _globals['_ARCHIVEITEMREQUEST']._serialized_start=4227
+  _globals['_ARCHIVEITEMREQUEST']._serialized_end=4459
+  _globals['_ARCHIVEITEMRESPONSE']._serialized_start=4461
+  _globals['_ARCHIVEITEMRESPONSE']._serialized_end=4568
+  _globals['_ITEMCOMMANDSERVICE']._serialized_start=4571
+  _globals['_ITEMCOMMANDSERVICE']._serialized_end=5000
 # @@protoc_insertion_point(module_scope)

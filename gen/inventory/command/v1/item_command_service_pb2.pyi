@@ -5,8 +5,10 @@ isort:skip_file
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 from inventory.type.v1 import item_pb2 as _item_pb2
 import builtins as _builtins
 import sys
@@ -43,6 +45,26 @@ class CreateItemRequest(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class OptionValuesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
     SKU_FIELD_NUMBER: _builtins.int
@@ -54,6 +76,13 @@ class CreateItemRequest(_message.Message):
     TAGS_FIELD_NUMBER: _builtins.int
     BARCODES_FIELD_NUMBER: _builtins.int
     METADATA_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    LOT_TRACKED_FIELD_NUMBER: _builtins.int
+    PARENT_SKU_FIELD_NUMBER: _builtins.int
+    OPTION_VALUES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat of this command safe: a replay gets the first result, the same id with another
     body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
@@ -67,6 +96,14 @@ class CreateItemRequest(_message.Message):
     """Physical when unspecified."""
     unit_of_measure: _builtins.str
     """"each" when empty."""
+    counted: _builtins.bool
+    """Whether units of a digital item are counted, as licences. Physical items always are, bundles never."""
+    lot_tracked: _builtins.bool
+    """Keep the stock by lots. Of a physical item."""
+    parent_sku: _builtins.str
+    """The item this is a variant of: one that exists and is no variant itself."""
+    weight_grams: _builtins.int
+    """Of one unit, packed; 0 when unknown."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths in the caller's own tree, for example "home/kitchen/mugs"."""
@@ -79,6 +116,18 @@ class CreateItemRequest(_message.Message):
 
     @_builtins.property
     def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def option_values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What makes this variant differ from its siblings, for example "size": "L"."""
+
+    @_builtins.property
+    def dimensions(self) -> _item_pb2.Dimensions:
+        """Of one unit, packed. Absent when unknown."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.BundleComponent]:
+        """What a bundle consists of: items that exist, are counted and are no bundles."""
+
     def __init__(
         self,
         *,
@@ -93,10 +142,17 @@ class CreateItemRequest(_message.Message):
         tags: _abc.Iterable[_builtins.str] | None = ...,
         barcodes: _abc.Iterable[_builtins.str] | None = ...,
         metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        counted: _builtins.bool = ...,
+        lot_tracked: _builtins.bool = ...,
+        parent_sku: _builtins.str = ...,
+        option_values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        dimensions: _item_pb2.Dimensions | None = ...,
+        weight_grams: _builtins.int = ...,
+        components: _abc.Iterable[_item_pb2.BundleComponent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcodes", b"barcodes", "categories", b"categories", "description", b"description", "kind", b"kind", "metadata", b"metadata", "name", b"name", "request_id", b"request_id", "sku", b"sku", "tags", b"tags", "unit_of_measure", b"unit_of_measure", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcodes", b"barcodes", "categories", b"categories", "components", b"components", "counted", b"counted", "description", b"description", "dimensions", b"dimensions", "kind", b"kind", "lot_tracked", b"lot_tracked", "metadata", b"metadata", "name", b"name", "option_values", b"option_values", "parent_sku", b"parent_sku", "request_id", b"request_id", "sku", b"sku", "tags", b"tags", "unit_of_measure", b"unit_of_measure", "validate_only", b"validate_only", "weight_grams", b"weight_grams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,3 +185,344 @@ class CreateItemResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateItemResponse: _TypeAlias = CreateItemResponse  # noqa: Y015
+
+@_typing.final
+class BatchCreateItemsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    ATOMIC_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    atomic: _builtins.bool
+    """All or nothing."""
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateItemRequest]:
+        """In the order in which they are carried out. Each is validated by itself, and an invalid one is
+        refused by itself. One without a request_id gets one from the batch's and its place in it.
+        validate_only is the batch's to say.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        atomic: _builtins.bool = ...,
+        commands: _abc.Iterable[Global___CreateItemRequest] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["atomic", b"atomic", "commands", b"commands", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateItemsRequest: _TypeAlias = BatchCreateItemsRequest  # noqa: Y015
+
+@_typing.final
+class CreateItemResult(_message.Message):
+    """The outcome of one item of a batch."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def error(self) -> _status_pb2.Status:
+        """Why it was refused: the status it would have had as a call of its own."""
+
+    @_builtins.property
+    def created(self) -> Global___CreateItemResponse: ...
+    def __init__(
+        self,
+        *,
+        error: _status_pb2.Status | None = ...,
+        created: Global___CreateItemResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "error", b"error", "result", b"result"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "error", b"error", "result", b"result"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_result: _TypeAlias = _typing.Literal["error", "created"]  # noqa: Y015
+    _WhichOneofArgType_result: _TypeAlias = _typing.Literal["result", b"result"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_result) -> _WhichOneofReturnType_result | None: ...
+
+Global___CreateItemResult: _TypeAlias = CreateItemResult  # noqa: Y015
+
+@_typing.final
+class BatchCreateItemsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the batch, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Covers every accepted command of the batch; empty when none was. Opaque."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___CreateItemResult]:
+        """One for each command, in order."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        results: _abc.Iterable[Global___CreateItemResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "request_id", b"request_id", "results", b"results"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BatchCreateItemsResponse: _TypeAlias = BatchCreateItemsResponse  # noqa: Y015
+
+@_typing.final
+class ItemUpdate(_message.Message):
+    """What can be changed of an item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OptionValuesEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    NAME_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    CATEGORIES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
+    BARCODES_FIELD_NUMBER: _builtins.int
+    METADATA_FIELD_NUMBER: _builtins.int
+    OPTION_VALUES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    description: _builtins.str
+    weight_grams: _builtins.int
+    """Of one unit, packed; 0 when unknown."""
+    @_builtins.property
+    def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Paths in the caller's own tree, for example "home/kitchen/mugs"."""
+
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def barcodes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """GTIN-8, -12, -13 or -14; the check digit is verified."""
+
+    @_builtins.property
+    def metadata(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]: ...
+    @_builtins.property
+    def option_values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What makes this variant differ from its siblings, for example "size": "L". Of a variant."""
+
+    @_builtins.property
+    def dimensions(self) -> _item_pb2.Dimensions:
+        """Of one unit, packed. Absent when unknown."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        description: _builtins.str = ...,
+        categories: _abc.Iterable[_builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
+        barcodes: _abc.Iterable[_builtins.str] | None = ...,
+        metadata: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        option_values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        dimensions: _item_pb2.Dimensions | None = ...,
+        weight_grams: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["dimensions", b"dimensions"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcodes", b"barcodes", "categories", b"categories", "description", b"description", "dimensions", b"dimensions", "metadata", b"metadata", "name", b"name", "option_values", b"option_values", "tags", b"tags", "weight_grams", b"weight_grams"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemUpdate: _TypeAlias = ItemUpdate  # noqa: Y015
+
+@_typing.final
+class UpdateItemRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    sku: _builtins.str
+    expected_version: _builtins.int
+    """The version the caller read; the command is refused with VERSION_MISMATCH when there is another.
+    Absent: no check.
+    """
+    @_builtins.property
+    def item(self) -> Global___ItemUpdate:
+        """The new values. A field that update_mask does not name is left as it is, whatever is given here."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields to set, by their names, each whole. A field that is named here and absent above is cleared."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        sku: _builtins.str = ...,
+        item: Global___ItemUpdate | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "item", b"item", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "item", b"item", "request_id", b"request_id", "sku", b"sku", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___UpdateItemRequest: _TypeAlias = UpdateItemRequest  # noqa: Y015
+
+@_typing.final
+class UpdateItemResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the request, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Give it to a query to see at least this change. Opaque."""
+    @_builtins.property
+    def item(self) -> _item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        item: _item_pb2.Item | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "item", b"item", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateItemResponse: _TypeAlias = UpdateItemResponse  # noqa: Y015
+
+@_typing.final
+class ArchiveItemRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    SKU_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    sku: _builtins.str
+    expected_version: _builtins.int
+    """The version the caller read; the command is refused with VERSION_MISMATCH when there is another.
+    Absent: no check.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        sku: _builtins.str = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___ArchiveItemRequest: _TypeAlias = ArchiveItemRequest  # noqa: Y015
+
+@_typing.final
+class ArchiveItemResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    ITEM_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the request, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Give it to a query to see at least this change. Opaque."""
+    @_builtins.property
+    def item(self) -> _item_pb2.Item: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        item: _item_pb2.Item | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "item", b"item", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ArchiveItemResponse: _TypeAlias = ArchiveItemResponse  # noqa: Y015

@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class ItemCommandServiceStub:
     """Keeps the catalogue of items.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     def __init__(self, channel):
@@ -40,16 +44,61 @@ class ItemCommandServiceStub:
                 request_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemRequest.SerializeToString,
                 response_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemResponse.FromString,
                 _registered_method=True)
+        self.BatchCreateItems = channel.unary_unary(
+                '/inventory.command.v1.ItemCommandService/BatchCreateItems',
+                request_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsResponse.FromString,
+                _registered_method=True)
+        self.UpdateItem = channel.unary_unary(
+                '/inventory.command.v1.ItemCommandService/UpdateItem',
+                request_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemResponse.FromString,
+                _registered_method=True)
+        self.ArchiveItem = channel.unary_unary(
+                '/inventory.command.v1.ItemCommandService/ArchiveItem',
+                request_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemResponse.FromString,
+                _registered_method=True)
 
 
 class ItemCommandServiceServicer:
     """Keeps the catalogue of items.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     def CreateItem(self, request, context):
-        """Creates an item, active at once. Idempotent by request_id; durable once answered OK; a refusal
-        changes nothing. May answer INVALID_FIELD, ITEM_ALREADY_EXISTS, REQUEST_ID_REUSED, QUEUE_FULL,
-        DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+        """Creates an item, active at once. May also answer ITEM_ALREADY_EXISTS, INVALID_PARENT and
+        INVALID_COMPONENT.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def BatchCreateItems(self, request, context):
+        """Creates many items in one transaction, in their order, each seeing the ones before it. Each has its
+        own result, and a refused one does not fail its neighbours; with `atomic`, all are created or, at
+        the first refusal, none: the call then fails with that item's error, its ErrorInfo naming the
+        command_index.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateItem(self, request, context):
+        """Changes what can be changed of an item, archived or not. May also answer ITEM_NOT_FOUND and
+        VERSION_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ArchiveItem(self, request, context):
+        """Ends an item's life: it takes no new stock and no new promises. Refused with ITEM_IN_USE while
+        anything of it is on hand, reserved, backordered or in transit anywhere. May also answer
+        ITEM_NOT_FOUND, ITEM_ARCHIVED and VERSION_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +112,21 @@ def add_ItemCommandServiceServicer_to_server(servicer, server):
                     request_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemRequest.FromString,
                     response_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemResponse.SerializeToString,
             ),
+            'BatchCreateItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchCreateItems,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsResponse.SerializeToString,
+            ),
+            'UpdateItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateItem,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemResponse.SerializeToString,
+            ),
+            'ArchiveItem': grpc.unary_unary_rpc_method_handler(
+                    servicer.ArchiveItem,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'inventory.command.v1.ItemCommandService', rpc_method_handlers)
@@ -73,6 +137,10 @@ def add_ItemCommandServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ItemCommandService:
     """Keeps the catalogue of items.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     @staticmethod
@@ -92,6 +160,87 @@ class ItemCommandService:
             '/inventory.command.v1.ItemCommandService/CreateItem',
             inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemRequest.SerializeToString,
             inventory_dot_command_dot_v1_dot_item__command__service__pb2.CreateItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchCreateItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.ItemCommandService/BatchCreateItems',
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.BatchCreateItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.ItemCommandService/UpdateItem',
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.UpdateItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ArchiveItem(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.ItemCommandService/ArchiveItem',
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_item__command__service__pb2.ArchiveItemResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,31 +27,74 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ItemCommandServiceStub:
-    """Keeps the catalogue of items."""
+    """Keeps the catalogue of items.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> ItemCommandServiceAsyncStub: ...
     CreateItem: _grpc.UnaryUnaryMultiCallable[_item_command_service_pb2.CreateItemRequest, _item_command_service_pb2.CreateItemResponse]
-    """Creates an item, active at once. Idempotent by request_id; durable once answered OK; a refusal
-    changes nothing. May answer INVALID_FIELD, ITEM_ALREADY_EXISTS, REQUEST_ID_REUSED, QUEUE_FULL,
-    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """Creates an item, active at once. May also answer ITEM_ALREADY_EXISTS, INVALID_PARENT and
+    INVALID_COMPONENT.
+    """
+    BatchCreateItems: _grpc.UnaryUnaryMultiCallable[_item_command_service_pb2.BatchCreateItemsRequest, _item_command_service_pb2.BatchCreateItemsResponse]
+    """Creates many items in one transaction, in their order, each seeing the ones before it. Each has its
+    own result, and a refused one does not fail its neighbours; with `atomic`, all are created or, at
+    the first refusal, none: the call then fails with that item's error, its ErrorInfo naming the
+    command_index.
+    """
+    UpdateItem: _grpc.UnaryUnaryMultiCallable[_item_command_service_pb2.UpdateItemRequest, _item_command_service_pb2.UpdateItemResponse]
+    """Changes what can be changed of an item, archived or not. May also answer ITEM_NOT_FOUND and
+    VERSION_MISMATCH.
+    """
+    ArchiveItem: _grpc.UnaryUnaryMultiCallable[_item_command_service_pb2.ArchiveItemRequest, _item_command_service_pb2.ArchiveItemResponse]
+    """Ends an item's life: it takes no new stock and no new promises. Refused with ITEM_IN_USE while
+    anything of it is on hand, reserved, backordered or in transit anywhere. May also answer
+    ITEM_NOT_FOUND, ITEM_ARCHIVED and VERSION_MISMATCH.
     """
 
 @_typing.type_check_only
 class ItemCommandServiceAsyncStub(ItemCommandServiceStub):
-    """Keeps the catalogue of items."""
+    """Keeps the catalogue of items.
 
-    def __init__(self, channel: _aio.Channel) -> None: ...
-    CreateItem: _aio.UnaryUnaryMultiCallable[_item_command_service_pb2.CreateItemRequest, _item_command_service_pb2.CreateItemResponse]  # type: ignore[assignment]
-    """Creates an item, active at once. Idempotent by request_id; durable once answered OK; a refusal
-    changes nothing. May answer INVALID_FIELD, ITEM_ALREADY_EXISTS, REQUEST_ID_REUSED, QUEUE_FULL,
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateItem: _aio.UnaryUnaryMultiCallable[_item_command_service_pb2.CreateItemRequest, _item_command_service_pb2.CreateItemResponse]  # type: ignore[assignment]
+    """Creates an item, active at once. May also answer ITEM_ALREADY_EXISTS, INVALID_PARENT and
+    INVALID_COMPONENT.
+    """
+    BatchCreateItems: _aio.UnaryUnaryMultiCallable[_item_command_service_pb2.BatchCreateItemsRequest, _item_command_service_pb2.BatchCreateItemsResponse]  # type: ignore[assignment]
+    """Creates many items in one transaction, in their order, each seeing the ones before it. Each has its
+    own result, and a refused one does not fail its neighbours; with `atomic`, all are created or, at
+    the first refusal, none: the call then fails with that item's error, its ErrorInfo naming the
+    command_index.
+    """
+    UpdateItem: _aio.UnaryUnaryMultiCallable[_item_command_service_pb2.UpdateItemRequest, _item_command_service_pb2.UpdateItemResponse]  # type: ignore[assignment]
+    """Changes what can be changed of an item, archived or not. May also answer ITEM_NOT_FOUND and
+    VERSION_MISMATCH.
+    """
+    ArchiveItem: _aio.UnaryUnaryMultiCallable[_item_command_service_pb2.ArchiveItemRequest, _item_command_service_pb2.ArchiveItemResponse]  # type: ignore[assignment]
+    """Ends an item's life: it takes no new stock and no new promises. Refused with ITEM_IN_USE while
+    anything of it is on hand, reserved, backordered or in transit anywhere. May also answer
+    ITEM_NOT_FOUND, ITEM_ARCHIVED and VERSION_MISMATCH.
+    """
+
 class ItemCommandServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the catalogue of items."""
+    """Keeps the catalogue of items.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """
 
     @_abc_1.abstractmethod
     def CreateItem(
@@ -59,9 +102,41 @@ class ItemCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _item_command_service_pb2.CreateItemRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_item_command_service_pb2.CreateItemResponse, _abc.Awaitable[_item_command_service_pb2.CreateItemResponse]]:
-        """Creates an item, active at once. Idempotent by request_id; durable once answered OK; a refusal
-        changes nothing. May answer INVALID_FIELD, ITEM_ALREADY_EXISTS, REQUEST_ID_REUSED, QUEUE_FULL,
-        DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+        """Creates an item, active at once. May also answer ITEM_ALREADY_EXISTS, INVALID_PARENT and
+        INVALID_COMPONENT.
+        """
+
+    @_abc_1.abstractmethod
+    def BatchCreateItems(
+        self,
+        request: _item_command_service_pb2.BatchCreateItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_item_command_service_pb2.BatchCreateItemsResponse, _abc.Awaitable[_item_command_service_pb2.BatchCreateItemsResponse]]:
+        """Creates many items in one transaction, in their order, each seeing the ones before it. Each has its
+        own result, and a refused one does not fail its neighbours; with `atomic`, all are created or, at
+        the first refusal, none: the call then fails with that item's error, its ErrorInfo naming the
+        command_index.
+        """
+
+    @_abc_1.abstractmethod
+    def UpdateItem(
+        self,
+        request: _item_command_service_pb2.UpdateItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_item_command_service_pb2.UpdateItemResponse, _abc.Awaitable[_item_command_service_pb2.UpdateItemResponse]]:
+        """Changes what can be changed of an item, archived or not. May also answer ITEM_NOT_FOUND and
+        VERSION_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def ArchiveItem(
+        self,
+        request: _item_command_service_pb2.ArchiveItemRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_item_command_service_pb2.ArchiveItemResponse, _abc.Awaitable[_item_command_service_pb2.ArchiveItemResponse]]:
+        """Ends an item's life: it takes no new stock and no new promises. Refused with ITEM_IN_USE while
+        anything of it is on hand, reserved, backordered or in transit anywhere. May also answer
+        ITEM_NOT_FOUND, ITEM_ARCHIVED and VERSION_MISMATCH.
         """
 
 def add_ItemCommandServiceServicer_to_server(servicer: ItemCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import field_mask_pb2 as google_dot_protobuf_dot_field__mask__pb2
 from google.type import latlng_pb2 as google_dot_type_dot_latlng__pb2
 from inventory.type.v1 import location_pb2 as inventory_dot_type_dot_v1_dot_location__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3inventory/command/v1/location_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x18google/type/latlng.proto\x1a inventory/type/v1/location.proto\"\x88\x05\n\x15\x43reateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12\x39\n\x04kind\x18\x05 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12+\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12\xe7\x01\n\x0b\x63oordinates\x18\x07 \x01(\x0b\x32\x13.google.type.LatLngB\xbc\x01\xbaH\xb8\x01\xba\x01\xb4\x01\n\x14\x63oordinates.on_earth\x12\x34latitude must be -90 to 90 and longitude -180 to 180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0\x12\x1a\n\ttime_zone\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x08priority\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1b\n\x13ships_online_orders\x18\n \x01(\x08\"v\n\x16\x43reateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location2\x85\x01\n\x16LocationCommandService\x12k\n\x0e\x43reateLocation\x12+.inventory.command.v1.CreateLocationRequest\x1a,.inventory.command.v1.CreateLocationResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n3inventory/command/v1/location_command_service.proto\x12\x14inventory.command.v1\x1a\x1b\x62uf/validate/validate.proto\x1a google/protobuf/field_mask.proto\x1a\x18google/type/latlng.proto\x1a inventory/type/v1/location.proto\"\x88\x05\n\x15\x43reateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\'\n\x04name\x18\x04 \x01(\tB\x19\xbaH\x16r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\xc8\x01\x01\x12\x39\n\x04kind\x18\x05 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKindB\n\xbaH\x07\x82\x01\x04\x10\x01 \x00\x12+\n\x07\x61\x64\x64ress\x18\x06 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12\xe7\x01\n\x0b\x63oordinates\x18\x07 \x01(\x0b\x32\x13.google.type.LatLngB\xbc\x01\xbaH\xb8\x01\xba\x01\xb4\x01\n\x14\x63oordinates.on_earth\x12\x34latitude must be -90 to 90 and longitude -180 to 180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0\x12\x1a\n\ttime_zone\x18\x08 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x08priority\x18\t \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1b\n\x13ships_online_orders\x18\n \x01(\x08\"v\n\x16\x43reateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location\"\xdd\x03\n\x0eLocationUpdate\x12$\n\x04name\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12\x37\n\x04kind\x18\x02 \x01(\x0e\x32\x1f.inventory.type.v1.LocationKindB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12+\n\x07\x61\x64\x64ress\x18\x03 \x01(\x0b\x32\x1a.inventory.type.v1.Address\x12\xe7\x01\n\x0b\x63oordinates\x18\x04 \x01(\x0b\x32\x13.google.type.LatLngB\xbc\x01\xbaH\xb8\x01\xba\x01\xb4\x01\n\x14\x63oordinates.on_earth\x12\x34latitude must be -90 to 90 and longitude -180 to 180\x1a\x66this.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0\x12\x1a\n\ttime_zone\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\x08priority\x18\x06 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\x90N(\x00\x12\x1b\n\x13ships_online_orders\x18\x07 \x01(\x08\"\xad\x07\n\x15UpdateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x36\n\x08location\x18\x04 \x01(\x0b\x32$.inventory.command.v1.LocationUpdate\x12\x9b\x03\n\x0bupdate_mask\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.FieldMaskB\xe9\x02\xbaH\xe5\x02\xba\x01\\\n\x10update_mask.size\x12\x17must have 1 to 20 paths\x1a/size(this.paths) >= 1 && size(this.paths) <= 20\xba\x01\xff\x01\n\x11update_mask.known\x12pmust name fields that can be updated: name, kind, address, coordinates, time_zone, priority, ships_online_orders\x1axthis.paths.all(path, path in [\'name\', \'kind\', \'address\', \'coordinates\', \'time_zone\', \'priority\', \'ships_online_orders\'])\xc8\x01\x01\x12&\n\x10\x65xpected_version\x18\x06 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x00\x88\x01\x01:\xe1\x01\xbaH\xdd\x01\x1ao\n\x14update_location.name\x12\x16name must not be empty\x1a?!(\'name\' in this.update_mask.paths) || this.location.name != \'\'\x1aj\n\x14update_location.kind\x12\x12kind must be given\x1a>!(\'kind\' in this.update_mask.paths) || this.location.kind != 0B\x13\n\x11_expected_version\"v\n\x16UpdateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location\"\xf7\x01\n\x19\x44\x65\x61\x63tivateLocationRequest\x12\x42\n\nrequest_id\x18\x01 \x01(\tB.\xbaH+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\xd8\x01\x01\x12\x15\n\rvalidate_only\x18\x02 \x01(\x08\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12&\n\x10\x65xpected_version\x18\x04 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x01H\x00\x88\x01\x01\x42\x13\n\x11_expected_version\"z\n\x1a\x44\x65\x61\x63tivateLocationResponse\x12\x12\n\nrequest_id\x18\x01 \x01(\t\x12\x19\n\x11\x63onsistency_token\x18\x02 \x01(\t\x12-\n\x08location\x18\x03 \x01(\x0b\x32\x1b.inventory.type.v1.Location2\xeb\x02\n\x16LocationCommandService\x12k\n\x0e\x43reateLocation\x12+.inventory.command.v1.CreateLocationRequest\x1a,.inventory.command.v1.CreateLocationResponse\x12k\n\x0eUpdateLocation\x12+.inventory.command.v1.UpdateLocationRequest\x1a,.inventory.command.v1.UpdateLocationResponse\x12w\n\x12\x44\x65\x61\x63tivateLocation\x12/.inventory.command.v1.DeactivateLocationRequest\x1a\x30.inventory.command.v1.DeactivateLocationResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,10 +49,46 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['priority']._loaded_options = None
   _globals['_CREATELOCATIONREQUEST'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\220N(\000'
-  _globals['_CREATELOCATIONREQUEST']._serialized_start=167
-  _globals['_CREATELOCATIONREQUEST']._serialized_end=815
-  _globals['_CREATELOCATIONRESPONSE']._serialized_start=817
-  _globals['_CREATELOCATIONRESPONSE']._serialized_end=935
-  _globals['_LOCATIONCOMMANDSERVICE']._serialized_start=938
-  _globals['_LOCATIONCOMMANDSERVICE']._serialized_end=1071
+  _globals['_LOCATIONUPDATE'].fields_by_name['name']._loaded_options = None
+  _globals['_LOCATIONUPDATE'].fields_by_name['name']._serialized_options = b'\272H\023r\021\030\310\0012\014^[^\\p{Cc}]*$'
+  _globals['_LOCATIONUPDATE'].fields_by_name['kind']._loaded_options = None
+  _globals['_LOCATIONUPDATE'].fields_by_name['kind']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LOCATIONUPDATE'].fields_by_name['coordinates']._loaded_options = None
+  _globals['_LOCATIONUPDATE'].fields_by_name['coordinates']._serialized_options = b'\272H\270\001\272\001\264\001\n\024coordinates.on_earth\0224latitude must be -90 to 90 and longitude -180 to 180\032fthis.latitude >= -90.0 && this.latitude <= 90.0 && this.longitude >= -180.0 && this.longitude <= 180.0'
+  _globals['_LOCATIONUPDATE'].fields_by_name['time_zone']._loaded_options = None
+  _globals['_LOCATIONUPDATE'].fields_by_name['time_zone']._serialized_options = b'\272H\004r\002\030@'
+  _globals['_LOCATIONUPDATE'].fields_by_name['priority']._loaded_options = None
+  _globals['_LOCATIONUPDATE'].fields_by_name['priority']._serialized_options = b'\272H\007\032\005\030\220N(\000'
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['location_id']._loaded_options = None
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['update_mask']._loaded_options = None
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['update_mask']._serialized_options = b'\272H\345\002\272\001\\\n\020update_mask.size\022\027must have 1 to 20 paths\032/size(this.paths) >= 1 && size(this.paths) <= 20\272\001\377\001\n\021update_mask.known\022pmust name fields that can be updated: name, kind, address, coordinates, time_zone, priority, ships_online_orders\032xthis.paths.all(path, path in [\'name\', \'kind\', \'address\', \'coordinates\', \'time_zone\', \'priority\', \'ships_online_orders\'])\310\001\001'
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['expected_version']._loaded_options = None
+  _globals['_UPDATELOCATIONREQUEST'].fields_by_name['expected_version']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_UPDATELOCATIONREQUEST']._loaded_options = None
+  _globals['_UPDATELOCATIONREQUEST']._serialized_options = b'\272H\335\001\032o\n\024update_location.name\022\026name must not be empty\032?!(\'name\' in this.update_mask.paths) || this.location.name != \'\'\032j\n\024update_location.kind\022\022kind must be given\032>!(\'kind\' in this.update_mask.paths) || this.location.kind != 0'
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['request_id']._loaded_options = None
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['request_id']._serialized_options = b'\272H+r&2$^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$\330\001\001'
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['location_id']._loaded_options = None
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['expected_version']._loaded_options = None
+  _globals['_DEACTIVATELOCATIONREQUEST'].fields_by_name['expected_version']._serialized_options = b'\272H\004\"\002(\001'
+  _globals['_CREATELOCATIONREQUEST']._serialized_start=201
+  _globals['_CREATELOCATIONREQUEST']._serialized_end=849
+  _globals['_CREATELOCATIONRESPONSE']._serialized_start=851
+  _globals['_CREATELOCATIONRESPONSE']._serialized_end=969
+  _globals['_LOCATIONUPDATE']._serialized_start=972
+  _globals['_LOCATIONUPDATE']._serialized_end=1449
+  _globals['_UPDATELOCATIONREQUEST']._serialized_start=1452
+  _globals['_UPDATELOCATIONREQUEST']._serialized_end=2393
+  _globals['_UPDATELOCATIONRESPONSE']._serialized_start=2395
+  _globals['_UPDATELOCATIONRESPONSE']._serialized_end=2513
+  _globals['_DEACTIVATELOCATIONREQUEST']._serialized_start=2516
+  _globals['_DEACTIVATELOCATIONREQUEST']._serialized_end=2763
+  _globals['_DEACTIVATELOCATIONRESPONSE']._serialized_start=2765
+  _globals['_DEACTIVATELOCATIONRESPONSE']._serialized_end=2887
+  _globals['_LOCATIONCOMMANDSERVICE']._serialized_start=2890
+  _globals['_LOCATIONCOMMANDSERVICE']._serialized_end=3253
 # @@protoc_insertion_point(module_scope)

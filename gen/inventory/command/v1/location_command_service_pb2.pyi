@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import field_mask_pb2 as _field_mask_pb2
 from google.protobuf import message as _message
 from google.type import latlng_pb2 as _latlng_pb2
 from inventory.type.v1 import location_pb2 as _location_pb2
@@ -102,3 +103,191 @@ class CreateLocationResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CreateLocationResponse: _TypeAlias = CreateLocationResponse  # noqa: Y015
+
+@_typing.final
+class LocationUpdate(_message.Message):
+    """What can be changed of a location."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    COORDINATES_FIELD_NUMBER: _builtins.int
+    TIME_ZONE_FIELD_NUMBER: _builtins.int
+    PRIORITY_FIELD_NUMBER: _builtins.int
+    SHIPS_ONLINE_ORDERS_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    kind: _location_pb2.LocationKind.ValueType
+    time_zone: _builtins.str
+    """IANA name, for example "Europe/Berlin"; "UTC" when empty."""
+    priority: _builtins.int
+    """Lower comes first when several locations can serve."""
+    ships_online_orders: _builtins.bool
+    """Whether online orders may be sourced from here."""
+    @_builtins.property
+    def address(self) -> _location_pb2.Address: ...
+    @_builtins.property
+    def coordinates(self) -> _latlng_pb2.LatLng:
+        """Latitude -90 to 90, longitude -180 to 180."""
+
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        kind: _location_pb2.LocationKind.ValueType = ...,
+        address: _location_pb2.Address | None = ...,
+        coordinates: _latlng_pb2.LatLng | None = ...,
+        time_zone: _builtins.str = ...,
+        priority: _builtins.int = ...,
+        ships_online_orders: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "coordinates", b"coordinates"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "coordinates", b"coordinates", "kind", b"kind", "name", b"name", "priority", b"priority", "ships_online_orders", b"ships_online_orders", "time_zone", b"time_zone"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LocationUpdate: _TypeAlias = LocationUpdate  # noqa: Y015
+
+@_typing.final
+class UpdateLocationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    UPDATE_MASK_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    location_id: _builtins.str
+    expected_version: _builtins.int
+    """The version the caller read; the command is refused with VERSION_MISMATCH when there is another.
+    Absent: no check.
+    """
+    @_builtins.property
+    def location(self) -> Global___LocationUpdate:
+        """The new values. A field that update_mask does not name is left as it is, whatever is given here."""
+
+    @_builtins.property
+    def update_mask(self) -> _field_mask_pb2.FieldMask:
+        """Fields to set, by their names, each whole. A field that is named here and absent above is cleared."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        location_id: _builtins.str = ...,
+        location: Global___LocationUpdate | None = ...,
+        update_mask: _field_mask_pb2.FieldMask | None = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "location", b"location", "update_mask", b"update_mask"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "location", b"location", "location_id", b"location_id", "request_id", b"request_id", "update_mask", b"update_mask", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___UpdateLocationRequest: _TypeAlias = UpdateLocationRequest  # noqa: Y015
+
+@_typing.final
+class UpdateLocationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the request, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Give it to a query to see at least this change. Opaque."""
+    @_builtins.property
+    def location(self) -> _location_pb2.Location: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        location: _location_pb2.Location | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "location", b"location", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdateLocationResponse: _TypeAlias = UpdateLocationResponse  # noqa: Y015
+
+@_typing.final
+class DeactivateLocationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this command safe: a replay gets the first result, the same id with another
+    body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    location_id: _builtins.str
+    expected_version: _builtins.int
+    """The version the caller read; the command is refused with VERSION_MISMATCH when there is another.
+    Absent: no check.
+    """
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        location_id: _builtins.str = ...,
+        expected_version: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "expected_version", b"expected_version", "location_id", b"location_id", "request_id", b"request_id", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
+    _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__expected_version) -> _WhichOneofReturnType__expected_version | None: ...
+
+Global___DeactivateLocationRequest: _TypeAlias = DeactivateLocationRequest  # noqa: Y015
+
+@_typing.final
+class DeactivateLocationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    LOCATION_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the request, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Give it to a query to see at least this change. Opaque."""
+    @_builtins.property
+    def location(self) -> _location_pb2.Location: ...
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        location: _location_pb2.Location | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "location", b"location", "request_id", b"request_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeactivateLocationResponse: _TypeAlias = DeactivateLocationResponse  # noqa: Y015

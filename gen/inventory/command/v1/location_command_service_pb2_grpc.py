@@ -27,6 +27,10 @@ if _version_not_supported:
 
 class LocationCommandServiceStub:
     """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     def __init__(self, channel):
@@ -40,16 +44,45 @@ class LocationCommandServiceStub:
                 request_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationRequest.SerializeToString,
                 response_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationResponse.FromString,
                 _registered_method=True)
+        self.UpdateLocation = channel.unary_unary(
+                '/inventory.command.v1.LocationCommandService/UpdateLocation',
+                request_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationResponse.FromString,
+                _registered_method=True)
+        self.DeactivateLocation = channel.unary_unary(
+                '/inventory.command.v1.LocationCommandService/DeactivateLocation',
+                request_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationResponse.FromString,
+                _registered_method=True)
 
 
 class LocationCommandServiceServicer:
     """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     def CreateLocation(self, request, context):
-        """Creates a location, active at once. Idempotent by request_id; durable once answered OK; a refusal
-        changes nothing. May answer INVALID_FIELD, LOCATION_ALREADY_EXISTS, REQUEST_ID_REUSED,
-        QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+        """Creates a location, active at once. May also answer LOCATION_ALREADY_EXISTS.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdateLocation(self, request, context):
+        """Changes what can be changed of a location, active or not. May also answer LOCATION_NOT_FOUND and
+        VERSION_MISMATCH.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeactivateLocation(self, request, context):
+        """Ends a location's working life: it takes no new stock and no new promises and is no source any more.
+        What is there can still be removed, moved, shipped and confirmed, and what is under way to it still
+        arrive. May also answer LOCATION_NOT_FOUND, LOCATION_INACTIVE and VERSION_MISMATCH.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -63,6 +96,16 @@ def add_LocationCommandServiceServicer_to_server(servicer, server):
                     request_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationRequest.FromString,
                     response_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationResponse.SerializeToString,
             ),
+            'UpdateLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdateLocation,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationResponse.SerializeToString,
+            ),
+            'DeactivateLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeactivateLocation,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'inventory.command.v1.LocationCommandService', rpc_method_handlers)
@@ -73,6 +116,10 @@ def add_LocationCommandServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class LocationCommandService:
     """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
     @staticmethod
@@ -92,6 +139,60 @@ class LocationCommandService:
             '/inventory.command.v1.LocationCommandService/CreateLocation',
             inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationRequest.SerializeToString,
             inventory_dot_command_dot_v1_dot_location__command__service__pb2.CreateLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdateLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.LocationCommandService/UpdateLocation',
+            inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_location__command__service__pb2.UpdateLocationResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeactivateLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.command.v1.LocationCommandService/DeactivateLocation',
+            inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_location__command__service__pb2.DeactivateLocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

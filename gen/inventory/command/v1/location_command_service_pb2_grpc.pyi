@@ -27,31 +27,58 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class LocationCommandServiceStub:
-    """Keeps the places that hold stock."""
+    """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> LocationCommandServiceAsyncStub: ...
     CreateLocation: _grpc.UnaryUnaryMultiCallable[_location_command_service_pb2.CreateLocationRequest, _location_command_service_pb2.CreateLocationResponse]
-    """Creates a location, active at once. Idempotent by request_id; durable once answered OK; a refusal
-    changes nothing. May answer INVALID_FIELD, LOCATION_ALREADY_EXISTS, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """Creates a location, active at once. May also answer LOCATION_ALREADY_EXISTS."""
+    UpdateLocation: _grpc.UnaryUnaryMultiCallable[_location_command_service_pb2.UpdateLocationRequest, _location_command_service_pb2.UpdateLocationResponse]
+    """Changes what can be changed of a location, active or not. May also answer LOCATION_NOT_FOUND and
+    VERSION_MISMATCH.
+    """
+    DeactivateLocation: _grpc.UnaryUnaryMultiCallable[_location_command_service_pb2.DeactivateLocationRequest, _location_command_service_pb2.DeactivateLocationResponse]
+    """Ends a location's working life: it takes no new stock and no new promises and is no source any more.
+    What is there can still be removed, moved, shipped and confirmed, and what is under way to it still
+    arrive. May also answer LOCATION_NOT_FOUND, LOCATION_INACTIVE and VERSION_MISMATCH.
     """
 
 @_typing.type_check_only
 class LocationCommandServiceAsyncStub(LocationCommandServiceStub):
-    """Keeps the places that hold stock."""
+    """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     CreateLocation: _aio.UnaryUnaryMultiCallable[_location_command_service_pb2.CreateLocationRequest, _location_command_service_pb2.CreateLocationResponse]  # type: ignore[assignment]
-    """Creates a location, active at once. Idempotent by request_id; durable once answered OK; a refusal
-    changes nothing. May answer INVALID_FIELD, LOCATION_ALREADY_EXISTS, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """Creates a location, active at once. May also answer LOCATION_ALREADY_EXISTS."""
+    UpdateLocation: _aio.UnaryUnaryMultiCallable[_location_command_service_pb2.UpdateLocationRequest, _location_command_service_pb2.UpdateLocationResponse]  # type: ignore[assignment]
+    """Changes what can be changed of a location, active or not. May also answer LOCATION_NOT_FOUND and
+    VERSION_MISMATCH.
+    """
+    DeactivateLocation: _aio.UnaryUnaryMultiCallable[_location_command_service_pb2.DeactivateLocationRequest, _location_command_service_pb2.DeactivateLocationResponse]  # type: ignore[assignment]
+    """Ends a location's working life: it takes no new stock and no new promises and is no source any more.
+    What is there can still be removed, moved, shipped and confirmed, and what is under way to it still
+    arrive. May also answer LOCATION_NOT_FOUND, LOCATION_INACTIVE and VERSION_MISMATCH.
     """
 
 class LocationCommandServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Keeps the places that hold stock."""
+    """Keeps the places that hold stock.
+
+    Every command is idempotent by its request_id and durable once it is answered OK. A refused command
+    has changed nothing. Every command may answer INVALID_FIELD, REQUEST_ID_REUSED, QUEUE_FULL,
+    DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    """
 
     @_abc_1.abstractmethod
     def CreateLocation(
@@ -59,9 +86,27 @@ class LocationCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _location_command_service_pb2.CreateLocationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_location_command_service_pb2.CreateLocationResponse, _abc.Awaitable[_location_command_service_pb2.CreateLocationResponse]]:
-        """Creates a location, active at once. Idempotent by request_id; durable once answered OK; a refusal
-        changes nothing. May answer INVALID_FIELD, LOCATION_ALREADY_EXISTS, REQUEST_ID_REUSED,
-        QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+        """Creates a location, active at once. May also answer LOCATION_ALREADY_EXISTS."""
+
+    @_abc_1.abstractmethod
+    def UpdateLocation(
+        self,
+        request: _location_command_service_pb2.UpdateLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_location_command_service_pb2.UpdateLocationResponse, _abc.Awaitable[_location_command_service_pb2.UpdateLocationResponse]]:
+        """Changes what can be changed of a location, active or not. May also answer LOCATION_NOT_FOUND and
+        VERSION_MISMATCH.
+        """
+
+    @_abc_1.abstractmethod
+    def DeactivateLocation(
+        self,
+        request: _location_command_service_pb2.DeactivateLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_location_command_service_pb2.DeactivateLocationResponse, _abc.Awaitable[_location_command_service_pb2.DeactivateLocationResponse]]:
+        """Ends a location's working life: it takes no new stock and no new promises and is no source any more.
+        What is there can still be removed, moved, shipped and confirmed, and what is under way to it still
+        arrive. May also answer LOCATION_NOT_FOUND, LOCATION_INACTIVE and VERSION_MISMATCH.
         """
 
 def add_LocationCommandServiceServicer_to_server(servicer: LocationCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

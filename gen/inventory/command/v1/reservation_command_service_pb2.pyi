@@ -8,10 +8,10 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.rpc import status_pb2 as _status_pb2
 from google.type import latlng_pb2 as _latlng_pb2
 from inventory.type.v1 import reservation_pb2 as _reservation_pb2
+from inventory.type.v1 import sourcing_pb2 as _sourcing_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
 import builtins as _builtins
 import sys
@@ -24,62 +24,34 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
-class _SourcingStrategy:
-    ValueType = _typing.NewType("ValueType", _builtins.int)
-    V: _TypeAlias = ValueType  # noqa: Y015
-
-class _SourcingStrategyEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SourcingStrategy.ValueType], _builtins.type):
-    DESCRIPTOR: _descriptor.EnumDescriptor
-    SOURCING_STRATEGY_UNSPECIFIED: _SourcingStrategy.ValueType  # 0
-    """SINGLE_LOCATION."""
-    SOURCING_STRATEGY_SINGLE_LOCATION: _SourcingStrategy.ValueType  # 1
-    """One location that has everything, the first by priority; if there is none, by priority."""
-    SOURCING_STRATEGY_NEAREST: _SourcingStrategy.ValueType  # 2
-    """The nearest to the destination first; locations without coordinates last."""
-    SOURCING_STRATEGY_PRIORITY: _SourcingStrategy.ValueType  # 3
-    """The lowest priority number first."""
-    SOURCING_STRATEGY_FEWEST_SPLITS: _SourcingStrategy.ValueType  # 4
-    """As few locations as it can be done with, each time the one that serves most of what is missing."""
-
-class SourcingStrategy(_SourcingStrategy, metaclass=_SourcingStrategyEnumTypeWrapper):
-    """How units without a location are sourced. Only active locations that ship online orders take part."""
-
-SOURCING_STRATEGY_UNSPECIFIED: SourcingStrategy.ValueType  # 0
-"""SINGLE_LOCATION."""
-SOURCING_STRATEGY_SINGLE_LOCATION: SourcingStrategy.ValueType  # 1
-"""One location that has everything, the first by priority; if there is none, by priority."""
-SOURCING_STRATEGY_NEAREST: SourcingStrategy.ValueType  # 2
-"""The nearest to the destination first; locations without coordinates last."""
-SOURCING_STRATEGY_PRIORITY: SourcingStrategy.ValueType  # 3
-"""The lowest priority number first."""
-SOURCING_STRATEGY_FEWEST_SPLITS: SourcingStrategy.ValueType  # 4
-"""As few locations as it can be done with, each time the one that serves most of what is missing."""
-Global___SourcingStrategy: _TypeAlias = SourcingStrategy  # noqa: Y015
-
 @_typing.final
 class ReserveLine(_message.Message):
-    """Units asked for: of one item, at one location or wherever they are."""
+    """Units asked for: of one item, at one location or wherever they are. A bundle takes its components."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SKU_FIELD_NUMBER: _builtins.int
     LOCATION_ID_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     """Empty: sourced by the request's strategy from the locations that ship online orders."""
     quantity: _builtins.int
     """In the item's unit."""
+    lot_id: _builtins.str
+    """The lot to promise from: one that has not expired; when empty, see LotChoice. Only with a location_id."""
     def __init__(
         self,
         *,
         sku: _builtins.str = ...,
         location_id: _builtins.str = ...,
         quantity: _builtins.int = ...,
+        lot_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "lot_id", b"lot_id", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -109,7 +81,7 @@ class ReserveStockRequest(_message.Message):
     """Promise what there is of each line rather than nothing; at least one unit in all."""
     use_safety_stock: _builtins.bool
     """Promise what is held back from sale too."""
-    strategy: Global___SourcingStrategy.ValueType
+    strategy: _sourcing_pb2.SourcingStrategy.ValueType
     channel: _builtins.str
     """Where the promise is made: "web", "store", "marketplace"."""
     reference: _builtins.str
@@ -133,7 +105,7 @@ class ReserveStockRequest(_message.Message):
         time_to_live: _duration_pb2.Duration | None = ...,
         allow_partial: _builtins.bool = ...,
         use_safety_stock: _builtins.bool = ...,
-        strategy: Global___SourcingStrategy.ValueType = ...,
+        strategy: _sourcing_pb2.SourcingStrategy.ValueType = ...,
         destination: _latlng_pb2.LatLng | None = ...,
         channel: _builtins.str = ...,
         reference: _builtins.str = ...,
@@ -154,6 +126,7 @@ class ReserveStockResponse(_message.Message):
     CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     RESERVATION_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    SOURCING_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The id of the request, generated when the caller gave none."""
     consistency_token: _builtins.str
@@ -164,6 +137,12 @@ class ReserveStockResponse(_message.Message):
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]:
         """The levels as this command left them."""
 
+    @_builtins.property
+    def sourcing(self) -> _containers.RepeatedCompositeFieldContainer[_sourcing_pb2.SourcingCandidate]:
+        """Why units without a location are promised where they are: the locations considered, those chosen
+        first, at most 20. Empty when every line names its location.
+        """
+
     def __init__(
         self,
         *,
@@ -171,10 +150,11 @@ class ReserveStockResponse(_message.Message):
         consistency_token: _builtins.str = ...,
         reservation: _reservation_pb2.Reservation | None = ...,
         levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
+        sourcing: _abc.Iterable[_sourcing_pb2.SourcingCandidate] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["reservation", b"reservation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "levels", b"levels", "request_id", b"request_id", "reservation", b"reservation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "levels", b"levels", "request_id", b"request_id", "reservation", b"reservation", "sourcing", b"sourcing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -182,27 +162,37 @@ Global___ReserveStockResponse: _TypeAlias = ReserveStockResponse  # noqa: Y015
 
 @_typing.final
 class ConfirmLine(_message.Message):
-    """Units of one level of a reservation."""
+    """Units of one level of a reservation, or of one lot of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     SKU_FIELD_NUMBER: _builtins.int
     LOCATION_ID_FIELD_NUMBER: _builtins.int
     QUANTITY_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    SERIALS_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     quantity: _builtins.int
     """In the item's unit."""
+    lot_id: _builtins.str
+    """The lot they are held from; when empty, the lots it holds of the level, first-expired-first-out."""
+    @_builtins.property
+    def serials(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The serials of the units, one for each, or none."""
+
     def __init__(
         self,
         *,
         sku: _builtins.str = ...,
         location_id: _builtins.str = ...,
         quantity: _builtins.int = ...,
+        lot_id: _builtins.str = ...,
+        serials: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "lot_id", b"lot_id", "quantity", b"quantity", "serials", b"serials", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

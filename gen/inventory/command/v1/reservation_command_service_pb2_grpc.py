@@ -82,8 +82,8 @@ class ReservationCommandServiceServicer:
 
     def ReserveStock(self, request, context):
         """Promises the lines' units, all or nothing unless `allow_partial`. Lines that share a level are
-        summed before they are judged. May also answer ITEM_NOT_FOUND, LOCATION_NOT_FOUND,
-        ITEM_NOT_STOCKED and INSUFFICIENT_STOCK.
+        summed before they are judged. May also answer ITEM_NOT_FOUND, ITEM_ARCHIVED, LOCATION_NOT_FOUND,
+        LOCATION_INACTIVE, ITEM_NOT_STOCKED, INSUFFICIENT_STOCK, LOT_NOT_TRACKED and LOT_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +93,7 @@ class ReservationCommandServiceServicer:
         """Takes promised units off the shelf: they leave reserved and on hand. All that is still held, or
         the lines given; the rest stays held until it is confirmed, cancelled or expires, or is given
         back at once with `release_rest`. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_RESOLVED and EXCEEDS_RESERVATION.
+        RESERVATION_RESOLVED, EXCEEDS_RESERVATION, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -43,14 +43,14 @@ class ReservationCommandServiceStub:
     def __new__(cls, channel: _aio.Channel) -> ReservationCommandServiceAsyncStub: ...
     ReserveStock: _grpc.UnaryUnaryMultiCallable[_reservation_command_service_pb2.ReserveStockRequest, _reservation_command_service_pb2.ReserveStockResponse]
     """Promises the lines' units, all or nothing unless `allow_partial`. Lines that share a level are
-    summed before they are judged. May also answer ITEM_NOT_FOUND, LOCATION_NOT_FOUND,
-    ITEM_NOT_STOCKED and INSUFFICIENT_STOCK.
+    summed before they are judged. May also answer ITEM_NOT_FOUND, ITEM_ARCHIVED, LOCATION_NOT_FOUND,
+    LOCATION_INACTIVE, ITEM_NOT_STOCKED, INSUFFICIENT_STOCK, LOT_NOT_TRACKED and LOT_NOT_FOUND.
     """
     ConfirmReservation: _grpc.UnaryUnaryMultiCallable[_reservation_command_service_pb2.ConfirmReservationRequest, _reservation_command_service_pb2.ConfirmReservationResponse]
     """Takes promised units off the shelf: they leave reserved and on hand. All that is still held, or
     the lines given; the rest stays held until it is confirmed, cancelled or expires, or is given
     back at once with `release_rest`. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED,
-    RESERVATION_RESOLVED and EXCEEDS_RESERVATION.
+    RESERVATION_RESOLVED, EXCEEDS_RESERVATION, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     CancelReservation: _grpc.UnaryUnaryMultiCallable[_reservation_command_service_pb2.CancelReservationRequest, _reservation_command_service_pb2.CancelReservationResponse]
     """Gives back what is still held. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED and
@@ -82,14 +82,14 @@ class ReservationCommandServiceAsyncStub(ReservationCommandServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     ReserveStock: _aio.UnaryUnaryMultiCallable[_reservation_command_service_pb2.ReserveStockRequest, _reservation_command_service_pb2.ReserveStockResponse]  # type: ignore[assignment]
     """Promises the lines' units, all or nothing unless `allow_partial`. Lines that share a level are
-    summed before they are judged. May also answer ITEM_NOT_FOUND, LOCATION_NOT_FOUND,
-    ITEM_NOT_STOCKED and INSUFFICIENT_STOCK.
+    summed before they are judged. May also answer ITEM_NOT_FOUND, ITEM_ARCHIVED, LOCATION_NOT_FOUND,
+    LOCATION_INACTIVE, ITEM_NOT_STOCKED, INSUFFICIENT_STOCK, LOT_NOT_TRACKED and LOT_NOT_FOUND.
     """
     ConfirmReservation: _aio.UnaryUnaryMultiCallable[_reservation_command_service_pb2.ConfirmReservationRequest, _reservation_command_service_pb2.ConfirmReservationResponse]  # type: ignore[assignment]
     """Takes promised units off the shelf: they leave reserved and on hand. All that is still held, or
     the lines given; the rest stays held until it is confirmed, cancelled or expires, or is given
     back at once with `release_rest`. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED,
-    RESERVATION_RESOLVED and EXCEEDS_RESERVATION.
+    RESERVATION_RESOLVED, EXCEEDS_RESERVATION, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     CancelReservation: _aio.UnaryUnaryMultiCallable[_reservation_command_service_pb2.CancelReservationRequest, _reservation_command_service_pb2.CancelReservationResponse]  # type: ignore[assignment]
     """Gives back what is still held. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED and
@@ -124,8 +124,8 @@ class ReservationCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_reservation_command_service_pb2.ReserveStockResponse, _abc.Awaitable[_reservation_command_service_pb2.ReserveStockResponse]]:
         """Promises the lines' units, all or nothing unless `allow_partial`. Lines that share a level are
-        summed before they are judged. May also answer ITEM_NOT_FOUND, LOCATION_NOT_FOUND,
-        ITEM_NOT_STOCKED and INSUFFICIENT_STOCK.
+        summed before they are judged. May also answer ITEM_NOT_FOUND, ITEM_ARCHIVED, LOCATION_NOT_FOUND,
+        LOCATION_INACTIVE, ITEM_NOT_STOCKED, INSUFFICIENT_STOCK, LOT_NOT_TRACKED and LOT_NOT_FOUND.
         """
 
     @_abc_1.abstractmethod
@@ -137,7 +137,7 @@ class ReservationCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         """Takes promised units off the shelf: they leave reserved and on hand. All that is still held, or
         the lines given; the rest stays held until it is confirmed, cancelled or expires, or is given
         back at once with `release_rest`. May also answer RESERVATION_NOT_FOUND, RESERVATION_EXPIRED,
-        RESERVATION_RESOLVED and EXCEEDS_RESERVATION.
+        RESERVATION_RESOLVED, EXCEEDS_RESERVATION, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
 
     @_abc_1.abstractmethod

@@ -9,6 +9,7 @@ from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.rpc import status_pb2 as _status_pb2
+from inventory.type.v1 import lot_pb2 as _lot_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
 import builtins as _builtins
 import sys
@@ -33,6 +34,8 @@ class AddStockRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
+    SUPPLIER_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat of this command safe: a replay gets the first result, the same id with another
     body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
@@ -49,9 +52,15 @@ class AddStockRequest(_message.Message):
     """
     reference: _builtins.str
     """The caller's own document: purchase order, invoice, count sheet."""
+    supplier: _builtins.str
+    """Who delivered the units."""
     @_builtins.property
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, if not now; at most five minutes ahead of the service's clock."""
+
+    @_builtins.property
+    def lot(self) -> _lot_pb2.LotReceipt:
+        """The lot the units belong to; required for a lot-tracked item."""
 
     def __init__(
         self,
@@ -64,10 +73,12 @@ class AddStockRequest(_message.Message):
         reason: _stock_pb2.MovementReason.ValueType = ...,
         reference: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
+        lot: _lot_pb2.LotReceipt | None = ...,
+        supplier: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "lot", b"lot", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "supplier", b"supplier", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,6 +126,7 @@ class RemoveStockRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat of this command safe: a replay gets the first result, the same id with another
     body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
@@ -135,6 +147,10 @@ class RemoveStockRequest(_message.Message):
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, if not now; at most five minutes ahead of the service's clock."""
 
+    @_builtins.property
+    def lot(self) -> _lot_pb2.LotChoice:
+        """The lot to take the units from, expired or not; when absent, see LotChoice."""
+
     def __init__(
         self,
         *,
@@ -146,10 +162,11 @@ class RemoveStockRequest(_message.Message):
         reason: _stock_pb2.MovementReason.ValueType = ...,
         reference: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
+        lot: _lot_pb2.LotChoice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "lot", b"lot", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -199,6 +216,7 @@ class AdjustStockRequest(_message.Message):
     REFERENCE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat of this command safe: a replay gets the first result, the same id with another
     body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
@@ -225,6 +243,13 @@ class AdjustStockRequest(_message.Message):
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, if not now; at most five minutes ahead of the service's clock."""
 
+    @_builtins.property
+    def lot(self) -> _lot_pb2.LotReceipt:
+        """The lot that is adjusted; required for a lot-tracked item, whose counted_quantity and delta are then
+        the lot's. Its serials are, with counted_quantity, all that were found, and replace those known;
+        with delta, those that come or go.
+        """
+
     def __init__(
         self,
         *,
@@ -238,10 +263,11 @@ class AdjustStockRequest(_message.Message):
         reference: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
         expected_version: _builtins.int | None = ...,
+        lot: _lot_pb2.LotReceipt | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "adjustment", b"adjustment", "counted_quantity", b"counted_quantity", "delta", b"delta", "expected_version", b"expected_version", "occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "adjustment", b"adjustment", "counted_quantity", b"counted_quantity", "delta", b"delta", "expected_version", b"expected_version", "lot", b"lot", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "adjustment", b"adjustment", "counted_quantity", b"counted_quantity", "delta", b"delta", "expected_version", b"expected_version", "location_id", b"location_id", "occur_time", b"occur_time", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "adjustment", b"adjustment", "counted_quantity", b"counted_quantity", "delta", b"delta", "expected_version", b"expected_version", "location_id", b"location_id", "lot", b"lot", "occur_time", b"occur_time", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -297,6 +323,7 @@ class MoveStockRequest(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     REFERENCE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    LOT_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """Makes a repeat of this command safe: a replay gets the first result, the same id with another
     body is refused with REQUEST_ID_REUSED. Kept for 7 days. Generated and returned when empty.
@@ -318,6 +345,12 @@ class MoveStockRequest(_message.Message):
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When it happened, if not now; at most five minutes ahead of the service's clock."""
 
+    @_builtins.property
+    def lot(self) -> _lot_pb2.LotChoice:
+        """The lot to take the units from, expired or not; when absent, see LotChoice. Units keep their lot
+        and their serials.
+        """
+
     def __init__(
         self,
         *,
@@ -330,10 +363,11 @@ class MoveStockRequest(_message.Message):
         reason: _stock_pb2.MovementReason.ValueType = ...,
         reference: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
+        lot: _lot_pb2.LotChoice | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["lot", b"lot", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_location_id", b"destination_location_id", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "source_location_id", b"source_location_id", "validate_only", b"validate_only"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["destination_location_id", b"destination_location_id", "lot", b"lot", "occur_time", b"occur_time", "quantity", b"quantity", "reason", b"reason", "reference", b"reference", "request_id", b"request_id", "sku", b"sku", "source_location_id", b"source_location_id", "validate_only", b"validate_only"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

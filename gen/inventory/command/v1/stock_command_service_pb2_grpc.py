@@ -32,7 +32,10 @@ class StockCommandServiceStub:
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     def __init__(self, channel):
@@ -80,12 +83,16 @@ class StockCommandServiceServicer:
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     def AddStock(self, request, context):
         """Adds units that have arrived. The level comes into being with its first stock.
-        May also answer QUANTITY_OUT_OF_RANGE.
+        May also answer QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE, LOT_REQUIRED, LOT_MISMATCH
+        and SERIAL_ALREADY_PRESENT.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -93,7 +100,7 @@ class StockCommandServiceServicer:
 
     def RemoveStock(self, request, context):
         """Removes units that are gone; never more than are available, so what is promised stays there.
-        May also answer INSUFFICIENT_STOCK.
+        May also answer INSUFFICIENT_STOCK, LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +109,9 @@ class StockCommandServiceServicer:
     def AdjustStock(self, request, context):
         """Corrects a level to a counted quantity, or by a delta; never below what is reserved.
         A count that finds what was expected is recorded too.
-        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE and VERSION_MISMATCH.
+        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, VERSION_MISMATCH, LOT_REQUIRED,
+        LOT_MISMATCH, SERIAL_ALREADY_PRESENT, SERIAL_NOT_FOUND and SERIALS_REQUIRED, and, where units would
+        come up, ITEM_ARCHIVED and LOCATION_INACTIVE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,7 +119,8 @@ class StockCommandServiceServicer:
 
     def MoveStock(self, request, context):
         """Moves available units from one location to another at once: both levels change or neither.
-        May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
+        destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -182,7 +192,10 @@ class StockCommandService:
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     @staticmethod

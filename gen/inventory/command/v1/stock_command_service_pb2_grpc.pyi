@@ -33,7 +33,10 @@ class StockCommandServiceStub:
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     @_typing.overload
@@ -42,20 +45,24 @@ class StockCommandServiceStub:
     def __new__(cls, channel: _aio.Channel) -> StockCommandServiceAsyncStub: ...
     AddStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.AddStockRequest, _stock_command_service_pb2.AddStockResponse]
     """Adds units that have arrived. The level comes into being with its first stock.
-    May also answer QUANTITY_OUT_OF_RANGE.
+    May also answer QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE, LOT_REQUIRED, LOT_MISMATCH
+    and SERIAL_ALREADY_PRESENT.
     """
     RemoveStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.RemoveStockRequest, _stock_command_service_pb2.RemoveStockResponse]
     """Removes units that are gone; never more than are available, so what is promised stays there.
-    May also answer INSUFFICIENT_STOCK.
+    May also answer INSUFFICIENT_STOCK, LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     AdjustStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.AdjustStockRequest, _stock_command_service_pb2.AdjustStockResponse]
     """Corrects a level to a counted quantity, or by a delta; never below what is reserved.
     A count that finds what was expected is recorded too.
-    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE and VERSION_MISMATCH.
+    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, VERSION_MISMATCH, LOT_REQUIRED,
+    LOT_MISMATCH, SERIAL_ALREADY_PRESENT, SERIAL_NOT_FOUND and SERIALS_REQUIRED, and, where units would
+    come up, ITEM_ARCHIVED and LOCATION_INACTIVE.
     """
     MoveStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.MoveStockRequest, _stock_command_service_pb2.MoveStockResponse]
     """Moves available units from one location to another at once: both levels change or neither.
-    May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
+    destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     SetStockPolicy: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]
     """Sets how a level is kept; what is absent stays. The level comes into being with it.
@@ -76,26 +83,33 @@ class StockCommandServiceAsyncStub(StockCommandServiceStub):
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     AddStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.AddStockRequest, _stock_command_service_pb2.AddStockResponse]  # type: ignore[assignment]
     """Adds units that have arrived. The level comes into being with its first stock.
-    May also answer QUANTITY_OUT_OF_RANGE.
+    May also answer QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE, LOT_REQUIRED, LOT_MISMATCH
+    and SERIAL_ALREADY_PRESENT.
     """
     RemoveStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.RemoveStockRequest, _stock_command_service_pb2.RemoveStockResponse]  # type: ignore[assignment]
     """Removes units that are gone; never more than are available, so what is promised stays there.
-    May also answer INSUFFICIENT_STOCK.
+    May also answer INSUFFICIENT_STOCK, LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     AdjustStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.AdjustStockRequest, _stock_command_service_pb2.AdjustStockResponse]  # type: ignore[assignment]
     """Corrects a level to a counted quantity, or by a delta; never below what is reserved.
     A count that finds what was expected is recorded too.
-    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE and VERSION_MISMATCH.
+    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, VERSION_MISMATCH, LOT_REQUIRED,
+    LOT_MISMATCH, SERIAL_ALREADY_PRESENT, SERIAL_NOT_FOUND and SERIALS_REQUIRED, and, where units would
+    come up, ITEM_ARCHIVED and LOCATION_INACTIVE.
     """
     MoveStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.MoveStockRequest, _stock_command_service_pb2.MoveStockResponse]  # type: ignore[assignment]
     """Moves available units from one location to another at once: both levels change or neither.
-    May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+    May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
+    destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     SetStockPolicy: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]  # type: ignore[assignment]
     """Sets how a level is kept; what is absent stays. The level comes into being with it.
@@ -115,7 +129,10 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     it is answered OK. Every command is idempotent by its request_id. A refused command has changed
     nothing. Errors are listed in inventory.type.v1.ErrorReason; every command may answer
     INVALID_FIELD, ITEM_NOT_FOUND, LOCATION_NOT_FOUND, ITEM_NOT_STOCKED, REQUEST_ID_REUSED,
-    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
+    QUEUE_FULL, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED; one that names a lot also LOT_NOT_TRACKED.
+
+    Units that become available at a level go to its backorders first, oldest order first, in the same
+    transaction.
     """
 
     @_abc_1.abstractmethod
@@ -125,7 +142,8 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_command_service_pb2.AddStockResponse, _abc.Awaitable[_stock_command_service_pb2.AddStockResponse]]:
         """Adds units that have arrived. The level comes into being with its first stock.
-        May also answer QUANTITY_OUT_OF_RANGE.
+        May also answer QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE, LOT_REQUIRED, LOT_MISMATCH
+        and SERIAL_ALREADY_PRESENT.
         """
 
     @_abc_1.abstractmethod
@@ -135,7 +153,7 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_command_service_pb2.RemoveStockResponse, _abc.Awaitable[_stock_command_service_pb2.RemoveStockResponse]]:
         """Removes units that are gone; never more than are available, so what is promised stays there.
-        May also answer INSUFFICIENT_STOCK.
+        May also answer INSUFFICIENT_STOCK, LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
 
     @_abc_1.abstractmethod
@@ -146,7 +164,9 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_command_service_pb2.AdjustStockResponse, _abc.Awaitable[_stock_command_service_pb2.AdjustStockResponse]]:
         """Corrects a level to a counted quantity, or by a delta; never below what is reserved.
         A count that finds what was expected is recorded too.
-        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE and VERSION_MISMATCH.
+        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, VERSION_MISMATCH, LOT_REQUIRED,
+        LOT_MISMATCH, SERIAL_ALREADY_PRESENT, SERIAL_NOT_FOUND and SERIALS_REQUIRED, and, where units would
+        come up, ITEM_ARCHIVED and LOCATION_INACTIVE.
         """
 
     @_abc_1.abstractmethod
@@ -156,7 +176,8 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_command_service_pb2.MoveStockResponse, _abc.Awaitable[_stock_command_service_pb2.MoveStockResponse]]:
         """Moves available units from one location to another at once: both levels change or neither.
-        May also answer INSUFFICIENT_STOCK and QUANTITY_OUT_OF_RANGE.
+        May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
+        destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
 
     @_abc_1.abstractmethod

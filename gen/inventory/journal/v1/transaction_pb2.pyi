@@ -10,8 +10,11 @@ from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from inventory.type.v1 import item_pb2 as _item_pb2
 from inventory.type.v1 import location_pb2 as _location_pb2
+from inventory.type.v1 import lot_pb2 as _lot_pb2
+from inventory.type.v1 import order_pb2 as _order_pb2
 from inventory.type.v1 import reservation_pb2 as _reservation_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
+from inventory.type.v1 import transfer_pb2 as _transfer_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -41,6 +44,9 @@ class Transaction(_message.Message):
     ITEMS_FIELD_NUMBER: _builtins.int
     LOCATIONS_FIELD_NUMBER: _builtins.int
     RESERVATIONS_FIELD_NUMBER: _builtins.int
+    ORDERS_FIELD_NUMBER: _builtins.int
+    TRANSFERS_FIELD_NUMBER: _builtins.int
+    LOTS_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """UUIDv7, the same in every part."""
     part: _builtins.int
@@ -66,6 +72,16 @@ class Transaction(_message.Message):
     def reservations(self) -> _containers.RepeatedCompositeFieldContainer[_reservation_pb2.Reservation]:
         """Reservations as they stand after the transaction."""
 
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[_order_pb2.Order]:
+        """Orders and transfers as they stand after the transaction."""
+
+    @_builtins.property
+    def transfers(self) -> _containers.RepeatedCompositeFieldContainer[_transfer_pb2.Transfer]: ...
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[_lot_pb2.Lot]:
+        """Lots as they stand after the transaction."""
+
     def __init__(
         self,
         *,
@@ -78,10 +94,13 @@ class Transaction(_message.Message):
         items: _abc.Iterable[_item_pb2.Item] | None = ...,
         locations: _abc.Iterable[_location_pb2.Location] | None = ...,
         reservations: _abc.Iterable[_reservation_pb2.Reservation] | None = ...,
+        orders: _abc.Iterable[_order_pb2.Order] | None = ...,
+        transfers: _abc.Iterable[_transfer_pb2.Transfer] | None = ...,
+        lots: _abc.Iterable[_lot_pb2.Lot] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "movements", b"movements", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "reservations", b"reservations", "transaction_id", b"transaction_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "lots", b"lots", "movements", b"movements", "orders", b"orders", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "reservations", b"reservations", "transaction_id", b"transaction_id", "transfers", b"transfers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

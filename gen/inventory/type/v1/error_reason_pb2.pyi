@@ -39,7 +39,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     ERROR_REASON_LOCATION_ALREADY_EXISTS: _ErrorReason.ValueType  # 6
     """ALREADY_EXISTS. Another location has this id. Metadata: location_id."""
     ERROR_REASON_INSUFFICIENT_STOCK: _ErrorReason.ValueType  # 7
-    """FAILED_PRECONDITION. Fewer units are free than the command asks for.
+    """FAILED_PRECONDITION. Fewer units are free than the command asks for. Metadata also: lot_id, where one
+    was named.
 
         { "reason": "INSUFFICIENT_STOCK", "domain": "inventory",
           "metadata": { "sku": "MUG-1", "location_id": "WH-1", "requested": "12", "available": "7" } }
@@ -49,12 +50,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: sku, location_id, requested, on_hand, limit.
     """
     ERROR_REASON_ITEM_NOT_STOCKED: _ErrorReason.ValueType  # 9
-    """FAILED_PRECONDITION. The item's kind is not counted, so it has no stock. Metadata: sku, kind."""
+    """FAILED_PRECONDITION. The item is not counted, so it has no stock. Metadata: sku, kind."""
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 10
     """ABORTED. The request id belongs to an earlier, different command. Metadata: request_id."""
     ERROR_REASON_VERSION_MISMATCH: _ErrorReason.ValueType  # 11
-    """ABORTED. The level has changed since the caller read it: read again, then decide.
-    Metadata: sku, location_id, expected_version, version.
+    """ABORTED. The level, item or location has changed since the caller read it: read again, then decide.
+    Metadata: expected_version, version, and what names it: sku, location_id or both.
     """
     ERROR_REASON_QUEUE_FULL: _ErrorReason.ValueType  # 12
     """RESOURCE_EXHAUSTED. More commands wait than the service takes in; nothing was tried.
@@ -90,6 +91,68 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The backorder limit would fall below what is backordered already.
     Metadata: sku, location_id, requested, backordered.
     """
+    ERROR_REASON_ITEM_ARCHIVED: _ErrorReason.ValueType  # 22
+    """FAILED_PRECONDITION. The item is archived: it takes no new stock and no new promises. Metadata: sku."""
+    ERROR_REASON_ITEM_IN_USE: _ErrorReason.ValueType  # 23
+    """FAILED_PRECONDITION. The item cannot be archived while stock or promises remain. The figures are
+    sums over its locations.
+
+        { "reason": "ITEM_IN_USE", "domain": "inventory",
+          "metadata": { "sku": "MUG-1", "on_hand": "7", "reserved": "2", "backordered": "0", "in_transit": "12" } }
+    """
+    ERROR_REASON_LOCATION_INACTIVE: _ErrorReason.ValueType  # 24
+    """FAILED_PRECONDITION. The location is inactive: it takes no new stock and no new promises.
+    Metadata: location_id.
+    """
+    ERROR_REASON_INVALID_PARENT: _ErrorReason.ValueType  # 25
+    """FAILED_PRECONDITION. The parent of a variant does not exist, or is a variant itself.
+    Metadata: sku, parent_sku.
+    """
+    ERROR_REASON_INVALID_COMPONENT: _ErrorReason.ValueType  # 26
+    """FAILED_PRECONDITION. A component of a bundle does not exist, is not counted, or is a bundle itself.
+    Metadata: sku, component_sku.
+    """
+    ERROR_REASON_ORDER_NOT_FOUND: _ErrorReason.ValueType  # 27
+    """NOT_FOUND. No order has this id. Metadata: order_id."""
+    ERROR_REASON_ORDER_CLOSED: _ErrorReason.ValueType  # 28
+    """FAILED_PRECONDITION. The order is fulfilled or cancelled: nothing is left to ship or to cancel.
+    Metadata: order_id, state.
+    """
+    ERROR_REASON_EXCEEDS_ORDER: _ErrorReason.ValueType  # 29
+    """FAILED_PRECONDITION. The command names more units than the order has left to ship, to cancel or to
+    return. Metadata: order_id, sku, location_id (empty for a return), requested, left.
+    """
+    ERROR_REASON_TRANSFER_NOT_FOUND: _ErrorReason.ValueType  # 30
+    """NOT_FOUND. No transfer has this id. Metadata: transfer_id."""
+    ERROR_REASON_TRANSFER_RESOLVED: _ErrorReason.ValueType  # 31
+    """FAILED_PRECONDITION. The transfer has been received or cancelled already.
+    Metadata: transfer_id, state.
+    """
+    ERROR_REASON_EXCEEDS_TRANSFER: _ErrorReason.ValueType  # 32
+    """FAILED_PRECONDITION. The receipt names more units than are under way.
+    Metadata: transfer_id, sku, lot_id (where one was named), requested, left.
+    """
+    ERROR_REASON_LOT_REQUIRED: _ErrorReason.ValueType  # 33
+    """FAILED_PRECONDITION. The item is kept by lots, and the command names none. Metadata: sku."""
+    ERROR_REASON_LOT_NOT_TRACKED: _ErrorReason.ValueType  # 34
+    """FAILED_PRECONDITION. The item is not kept by lots, and the command names one. Metadata: sku, lot_id."""
+    ERROR_REASON_LOT_NOT_FOUND: _ErrorReason.ValueType  # 35
+    """NOT_FOUND. The item has no such lot at the location. Metadata: sku, location_id, lot_id."""
+    ERROR_REASON_LOT_MISMATCH: _ErrorReason.ValueType  # 36
+    """FAILED_PRECONDITION. The lot is known with another expiry date, or with none.
+    Metadata: sku, location_id, lot_id, requested, expiry_date (the one known; both as 2027-03-31, empty
+    for none).
+    """
+    ERROR_REASON_SERIAL_ALREADY_PRESENT: _ErrorReason.ValueType  # 37
+    """ALREADY_EXISTS. A unit of the item with this serial is present already.
+    Metadata: sku, serial, location_id (where it is).
+    """
+    ERROR_REASON_SERIAL_NOT_FOUND: _ErrorReason.ValueType  # 38
+    """NOT_FOUND. No unit with this serial is there to be taken. Metadata: sku, location_id, serial."""
+    ERROR_REASON_SERIALS_REQUIRED: _ErrorReason.ValueType  # 39
+    """FAILED_PRECONDITION. The serials of the units must be named, one for each: fewer units than serials
+    would be left. Metadata: sku, location_id, lot_id, requested, serials (how many were named).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -114,7 +177,8 @@ ERROR_REASON_ITEM_ALREADY_EXISTS: ErrorReason.ValueType  # 5
 ERROR_REASON_LOCATION_ALREADY_EXISTS: ErrorReason.ValueType  # 6
 """ALREADY_EXISTS. Another location has this id. Metadata: location_id."""
 ERROR_REASON_INSUFFICIENT_STOCK: ErrorReason.ValueType  # 7
-"""FAILED_PRECONDITION. Fewer units are free than the command asks for.
+"""FAILED_PRECONDITION. Fewer units are free than the command asks for. Metadata also: lot_id, where one
+was named.
 
     { "reason": "INSUFFICIENT_STOCK", "domain": "inventory",
       "metadata": { "sku": "MUG-1", "location_id": "WH-1", "requested": "12", "available": "7" } }
@@ -124,12 +188,12 @@ ERROR_REASON_QUANTITY_OUT_OF_RANGE: ErrorReason.ValueType  # 8
 Metadata: sku, location_id, requested, on_hand, limit.
 """
 ERROR_REASON_ITEM_NOT_STOCKED: ErrorReason.ValueType  # 9
-"""FAILED_PRECONDITION. The item's kind is not counted, so it has no stock. Metadata: sku, kind."""
+"""FAILED_PRECONDITION. The item is not counted, so it has no stock. Metadata: sku, kind."""
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 10
 """ABORTED. The request id belongs to an earlier, different command. Metadata: request_id."""
 ERROR_REASON_VERSION_MISMATCH: ErrorReason.ValueType  # 11
-"""ABORTED. The level has changed since the caller read it: read again, then decide.
-Metadata: sku, location_id, expected_version, version.
+"""ABORTED. The level, item or location has changed since the caller read it: read again, then decide.
+Metadata: expected_version, version, and what names it: sku, location_id or both.
 """
 ERROR_REASON_QUEUE_FULL: ErrorReason.ValueType  # 12
 """RESOURCE_EXHAUSTED. More commands wait than the service takes in; nothing was tried.
@@ -164,5 +228,67 @@ Metadata: reservation_id, sku, location_id, requested, held.
 ERROR_REASON_BACKORDERS_OUTSTANDING: ErrorReason.ValueType  # 21
 """FAILED_PRECONDITION. The backorder limit would fall below what is backordered already.
 Metadata: sku, location_id, requested, backordered.
+"""
+ERROR_REASON_ITEM_ARCHIVED: ErrorReason.ValueType  # 22
+"""FAILED_PRECONDITION. The item is archived: it takes no new stock and no new promises. Metadata: sku."""
+ERROR_REASON_ITEM_IN_USE: ErrorReason.ValueType  # 23
+"""FAILED_PRECONDITION. The item cannot be archived while stock or promises remain. The figures are
+sums over its locations.
+
+    { "reason": "ITEM_IN_USE", "domain": "inventory",
+      "metadata": { "sku": "MUG-1", "on_hand": "7", "reserved": "2", "backordered": "0", "in_transit": "12" } }
+"""
+ERROR_REASON_LOCATION_INACTIVE: ErrorReason.ValueType  # 24
+"""FAILED_PRECONDITION. The location is inactive: it takes no new stock and no new promises.
+Metadata: location_id.
+"""
+ERROR_REASON_INVALID_PARENT: ErrorReason.ValueType  # 25
+"""FAILED_PRECONDITION. The parent of a variant does not exist, or is a variant itself.
+Metadata: sku, parent_sku.
+"""
+ERROR_REASON_INVALID_COMPONENT: ErrorReason.ValueType  # 26
+"""FAILED_PRECONDITION. A component of a bundle does not exist, is not counted, or is a bundle itself.
+Metadata: sku, component_sku.
+"""
+ERROR_REASON_ORDER_NOT_FOUND: ErrorReason.ValueType  # 27
+"""NOT_FOUND. No order has this id. Metadata: order_id."""
+ERROR_REASON_ORDER_CLOSED: ErrorReason.ValueType  # 28
+"""FAILED_PRECONDITION. The order is fulfilled or cancelled: nothing is left to ship or to cancel.
+Metadata: order_id, state.
+"""
+ERROR_REASON_EXCEEDS_ORDER: ErrorReason.ValueType  # 29
+"""FAILED_PRECONDITION. The command names more units than the order has left to ship, to cancel or to
+return. Metadata: order_id, sku, location_id (empty for a return), requested, left.
+"""
+ERROR_REASON_TRANSFER_NOT_FOUND: ErrorReason.ValueType  # 30
+"""NOT_FOUND. No transfer has this id. Metadata: transfer_id."""
+ERROR_REASON_TRANSFER_RESOLVED: ErrorReason.ValueType  # 31
+"""FAILED_PRECONDITION. The transfer has been received or cancelled already.
+Metadata: transfer_id, state.
+"""
+ERROR_REASON_EXCEEDS_TRANSFER: ErrorReason.ValueType  # 32
+"""FAILED_PRECONDITION. The receipt names more units than are under way.
+Metadata: transfer_id, sku, lot_id (where one was named), requested, left.
+"""
+ERROR_REASON_LOT_REQUIRED: ErrorReason.ValueType  # 33
+"""FAILED_PRECONDITION. The item is kept by lots, and the command names none. Metadata: sku."""
+ERROR_REASON_LOT_NOT_TRACKED: ErrorReason.ValueType  # 34
+"""FAILED_PRECONDITION. The item is not kept by lots, and the command names one. Metadata: sku, lot_id."""
+ERROR_REASON_LOT_NOT_FOUND: ErrorReason.ValueType  # 35
+"""NOT_FOUND. The item has no such lot at the location. Metadata: sku, location_id, lot_id."""
+ERROR_REASON_LOT_MISMATCH: ErrorReason.ValueType  # 36
+"""FAILED_PRECONDITION. The lot is known with another expiry date, or with none.
+Metadata: sku, location_id, lot_id, requested, expiry_date (the one known; both as 2027-03-31, empty
+for none).
+"""
+ERROR_REASON_SERIAL_ALREADY_PRESENT: ErrorReason.ValueType  # 37
+"""ALREADY_EXISTS. A unit of the item with this serial is present already.
+Metadata: sku, serial, location_id (where it is).
+"""
+ERROR_REASON_SERIAL_NOT_FOUND: ErrorReason.ValueType  # 38
+"""NOT_FOUND. No unit with this serial is there to be taken. Metadata: sku, location_id, serial."""
+ERROR_REASON_SERIALS_REQUIRED: ErrorReason.ValueType  # 39
+"""FAILED_PRECONDITION. The serials of the units must be named, one for each: fewer units than serials
+would be left. Metadata: sku, location_id, lot_id, requested, serials (how many were named).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -22,10 +22,11 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinventory/type/v1/item.proto\x12\x11inventory.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb8\x03\n\x04Item\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKind\x12\x17\n\x0funit_of_measure\x18\x05 \x01(\t\x12\x12\n\ncategories\x18\x06 \x03(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12\x10\n\x08\x62\x61rcodes\x18\x08 \x03(\t\x12\x37\n\x08metadata\x18\t \x03(\x0b\x32%.inventory.type.v1.Item.MetadataEntry\x12+\n\x05state\x18\n \x01(\x0e\x32\x1c.inventory.type.v1.ItemState\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01*T\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12ITEM_KIND_PHYSICAL\x10\x01\x12\x15\n\x11ITEM_KIND_DIGITAL\x10\x02*W\n\tItemState\x12\x1a\n\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11ITEM_STATE_ACTIVE\x10\x01\x12\x17\n\x13ITEM_STATE_ARCHIVED\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1cinventory/type/v1/item.proto\x12\x11inventory.type.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xea\x05\n\x04Item\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x03 \x01(\t\x12)\n\x04kind\x18\x04 \x01(\x0e\x32\x1b.inventory.type.v1.ItemKind\x12\x17\n\x0funit_of_measure\x18\x05 \x01(\t\x12\x12\n\ncategories\x18\x06 \x03(\t\x12\x0c\n\x04tags\x18\x07 \x03(\t\x12\x10\n\x08\x62\x61rcodes\x18\x08 \x03(\t\x12\x37\n\x08metadata\x18\t \x03(\x0b\x32%.inventory.type.v1.Item.MetadataEntry\x12+\n\x05state\x18\n \x01(\x0e\x32\x1c.inventory.type.v1.ItemState\x12\x0f\n\x07version\x18\x0b \x01(\x03\x12/\n\x0b\x63reate_time\x18\x0c \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\r \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63ounted\x18\x0e \x01(\x08\x12\x13\n\x0blot_tracked\x18\x0f \x01(\x08\x12\x12\n\nparent_sku\x18\x10 \x01(\t\x12@\n\roption_values\x18\x11 \x03(\x0b\x32).inventory.type.v1.Item.OptionValuesEntry\x12\x31\n\ndimensions\x18\x12 \x01(\x0b\x32\x1d.inventory.type.v1.Dimensions\x12\x14\n\x0cweight_grams\x18\x13 \x01(\x03\x12\x36\n\ncomponents\x18\x14 \x03(\x0b\x32\".inventory.type.v1.BundleComponent\x1a/\n\rMetadataEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\x1a\x33\n\x11OptionValuesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"k\n\nDimensions\x12\x1e\n\tlength_mm\x18\x01 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x00\x12\x1d\n\x08width_mm\x18\x02 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x00\x12\x1e\n\theight_mm\x18\x03 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84=(\x00\"l\n\x0f\x42undleComponent\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x1d\n\x08quantity\x18\x02 \x01(\x03\x42\x0b\xbaH\x08\"\x06\x18\xc0\x84= \x00*j\n\x08ItemKind\x12\x19\n\x15ITEM_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12ITEM_KIND_PHYSICAL\x10\x01\x12\x15\n\x11ITEM_KIND_DIGITAL\x10\x02\x12\x14\n\x10ITEM_KIND_BUNDLE\x10\x03*W\n\tItemState\x12\x1a\n\x16ITEM_STATE_UNSPECIFIED\x10\x00\x12\x15\n\x11ITEM_STATE_ACTIVE\x10\x01\x12\x17\n\x13ITEM_STATE_ARCHIVED\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -34,12 +35,30 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_ITEM_METADATAENTRY']._loaded_options = None
   _globals['_ITEM_METADATAENTRY']._serialized_options = b'8\001'
-  _globals['_ITEMKIND']._serialized_start=527
-  _globals['_ITEMKIND']._serialized_end=611
-  _globals['_ITEMSTATE']._serialized_start=613
-  _globals['_ITEMSTATE']._serialized_end=700
-  _globals['_ITEM']._serialized_start=85
-  _globals['_ITEM']._serialized_end=525
-  _globals['_ITEM_METADATAENTRY']._serialized_start=478
-  _globals['_ITEM_METADATAENTRY']._serialized_end=525
+  _globals['_ITEM_OPTIONVALUESENTRY']._loaded_options = None
+  _globals['_ITEM_OPTIONVALUESENTRY']._serialized_options = b'8\001'
+  _globals['_DIMENSIONS'].fields_by_name['length_mm']._loaded_options = None
+  _globals['_DIMENSIONS'].fields_by_name['length_mm']._serialized_options = b'\272H\010\"\006\030\300\204=(\000'
+  _globals['_DIMENSIONS'].fields_by_name['width_mm']._loaded_options = None
+  _globals['_DIMENSIONS'].fields_by_name['width_mm']._serialized_options = b'\272H\010\"\006\030\300\204=(\000'
+  _globals['_DIMENSIONS'].fields_by_name['height_mm']._loaded_options = None
+  _globals['_DIMENSIONS'].fields_by_name['height_mm']._serialized_options = b'\272H\010\"\006\030\300\204=(\000'
+  _globals['_BUNDLECOMPONENT'].fields_by_name['sku']._loaded_options = None
+  _globals['_BUNDLECOMPONENT'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_BUNDLECOMPONENT'].fields_by_name['quantity']._loaded_options = None
+  _globals['_BUNDLECOMPONENT'].fields_by_name['quantity']._serialized_options = b'\272H\010\"\006\030\300\204= \000'
+  _globals['_ITEMKIND']._serialized_start=1081
+  _globals['_ITEMKIND']._serialized_end=1187
+  _globals['_ITEMSTATE']._serialized_start=1189
+  _globals['_ITEMSTATE']._serialized_end=1276
+  _globals['_ITEM']._serialized_start=114
+  _globals['_ITEM']._serialized_end=860
+  _globals['_ITEM_METADATAENTRY']._serialized_start=760
+  _globals['_ITEM_METADATAENTRY']._serialized_end=807
+  _globals['_ITEM_OPTIONVALUESENTRY']._serialized_start=809
+  _globals['_ITEM_OPTIONVALUESENTRY']._serialized_end=860
+  _globals['_DIMENSIONS']._serialized_start=862
+  _globals['_DIMENSIONS']._serialized_end=969
+  _globals['_BUNDLECOMPONENT']._serialized_start=971
+  _globals['_BUNDLECOMPONENT']._serialized_end=1079
 # @@protoc_insertion_point(module_scope)

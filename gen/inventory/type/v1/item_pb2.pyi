@@ -30,7 +30,9 @@ class _ItemKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemKind.Val
     ITEM_KIND_PHYSICAL: _ItemKind.ValueType  # 1
     """Counted, held at locations."""
     ITEM_KIND_DIGITAL: _ItemKind.ValueType  # 2
-    """Never counted: no stock command applies to it."""
+    """Nothing to ship. Counted only when it is sold as licences; otherwise no stock command applies to it."""
+    ITEM_KIND_BUNDLE: _ItemKind.ValueType  # 3
+    """Several items sold as one. It has no stock of its own: a promise of it takes its components."""
 
 class ItemKind(_ItemKind, metaclass=_ItemKindEnumTypeWrapper):
     """What sort of thing an item is; decides whether it is counted."""
@@ -39,7 +41,9 @@ ITEM_KIND_UNSPECIFIED: ItemKind.ValueType  # 0
 ITEM_KIND_PHYSICAL: ItemKind.ValueType  # 1
 """Counted, held at locations."""
 ITEM_KIND_DIGITAL: ItemKind.ValueType  # 2
-"""Never counted: no stock command applies to it."""
+"""Nothing to ship. Counted only when it is sold as licences; otherwise no stock command applies to it."""
+ITEM_KIND_BUNDLE: ItemKind.ValueType  # 3
+"""Several items sold as one. It has no stock of its own: a promise of it takes its components."""
 Global___ItemKind: _TypeAlias = ItemKind  # noqa: Y015
 
 class _ItemState:
@@ -51,7 +55,7 @@ class _ItemStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemState.V
     ITEM_STATE_UNSPECIFIED: _ItemState.ValueType  # 0
     ITEM_STATE_ACTIVE: _ItemState.ValueType  # 1
     ITEM_STATE_ARCHIVED: _ItemState.ValueType  # 2
-    """Kept for its history; takes no new stock."""
+    """Kept for its history; takes no new stock and no new promises."""
 
 class ItemState(_ItemState, metaclass=_ItemStateEnumTypeWrapper):
     """Where an item stands in its life."""
@@ -59,7 +63,7 @@ class ItemState(_ItemState, metaclass=_ItemStateEnumTypeWrapper):
 ITEM_STATE_UNSPECIFIED: ItemState.ValueType  # 0
 ITEM_STATE_ACTIVE: ItemState.ValueType  # 1
 ITEM_STATE_ARCHIVED: ItemState.ValueType  # 2
-"""Kept for its history; takes no new stock."""
+"""Kept for its history; takes no new stock and no new promises."""
 Global___ItemState: _TypeAlias = ItemState  # noqa: Y015
 
 @_typing.final
@@ -70,6 +74,26 @@ class Item(_message.Message):
 
     @_typing.final
     class MetadataEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class OptionValuesEntry(_message.Message):
         DESCRIPTOR: _descriptor.Descriptor
 
         KEY_FIELD_NUMBER: _builtins.int
@@ -101,6 +125,13 @@ class Item(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    LOT_TRACKED_FIELD_NUMBER: _builtins.int
+    PARENT_SKU_FIELD_NUMBER: _builtins.int
+    OPTION_VALUES_FIELD_NUMBER: _builtins.int
+    DIMENSIONS_FIELD_NUMBER: _builtins.int
+    WEIGHT_GRAMS_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     """The identifier: unique, immutable, case-sensitive."""
     name: _builtins.str
@@ -112,6 +143,16 @@ class Item(_message.Message):
     state: Global___ItemState.ValueType
     version: _builtins.int
     """Rises by exactly 1 with every change of the item."""
+    counted: _builtins.bool
+    """Whether it has stock: physical items always, digital ones that are sold as licences, bundles
+    never. Immutable.
+    """
+    lot_tracked: _builtins.bool
+    """Whether its stock is kept by lots; see Lot. Immutable."""
+    parent_sku: _builtins.str
+    """The item this is a variant of; empty when it is none. Immutable."""
+    weight_grams: _builtins.int
+    """Of one unit, packed; 0 when unknown."""
     @_builtins.property
     def categories(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Paths in the caller's own tree, for example "home/kitchen/mugs"."""
@@ -132,6 +173,18 @@ class Item(_message.Message):
     def create_time(self) -> _timestamp_pb2.Timestamp: ...
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def option_values(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What makes this variant differ from its siblings, for example "size": "L"."""
+
+    @_builtins.property
+    def dimensions(self) -> Global___Dimensions:
+        """Of one unit, packed. Absent when unknown."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___BundleComponent]:
+        """What a bundle consists of; empty for every other kind. Immutable."""
+
     def __init__(
         self,
         *,
@@ -148,11 +201,70 @@ class Item(_message.Message):
         version: _builtins.int = ...,
         create_time: _timestamp_pb2.Timestamp | None = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        counted: _builtins.bool = ...,
+        lot_tracked: _builtins.bool = ...,
+        parent_sku: _builtins.str = ...,
+        option_values: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        dimensions: Global___Dimensions | None = ...,
+        weight_grams: _builtins.int = ...,
+        components: _abc.Iterable[Global___BundleComponent] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "dimensions", b"dimensions", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcodes", b"barcodes", "categories", b"categories", "create_time", b"create_time", "description", b"description", "kind", b"kind", "metadata", b"metadata", "name", b"name", "sku", b"sku", "state", b"state", "tags", b"tags", "unit_of_measure", b"unit_of_measure", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcodes", b"barcodes", "categories", b"categories", "components", b"components", "counted", b"counted", "create_time", b"create_time", "description", b"description", "dimensions", b"dimensions", "kind", b"kind", "lot_tracked", b"lot_tracked", "metadata", b"metadata", "name", b"name", "option_values", b"option_values", "parent_sku", b"parent_sku", "sku", b"sku", "state", b"state", "tags", b"tags", "unit_of_measure", b"unit_of_measure", "update_time", b"update_time", "version", b"version", "weight_grams", b"weight_grams"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Item: _TypeAlias = Item  # noqa: Y015
+
+@_typing.final
+class Dimensions(_message.Message):
+    """The size of one unit, packed; 0 where unknown."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LENGTH_MM_FIELD_NUMBER: _builtins.int
+    WIDTH_MM_FIELD_NUMBER: _builtins.int
+    HEIGHT_MM_FIELD_NUMBER: _builtins.int
+    length_mm: _builtins.int
+    width_mm: _builtins.int
+    height_mm: _builtins.int
+    def __init__(
+        self,
+        *,
+        length_mm: _builtins.int = ...,
+        width_mm: _builtins.int = ...,
+        height_mm: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["height_mm", b"height_mm", "length_mm", b"length_mm", "width_mm", b"width_mm"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Dimensions: _TypeAlias = Dimensions  # noqa: Y015
+
+@_typing.final
+class BundleComponent(_message.Message):
+    """What one bundle takes of one item."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    quantity: _builtins.int
+    """In the component's unit, for one bundle."""
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["quantity", b"quantity", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BundleComponent: _TypeAlias = BundleComponent  # noqa: Y015

@@ -56,7 +56,9 @@ class _LocationStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Locatio
     LOCATION_STATE_UNSPECIFIED: _LocationState.ValueType  # 0
     LOCATION_STATE_ACTIVE: _LocationState.ValueType  # 1
     LOCATION_STATE_INACTIVE: _LocationState.ValueType  # 2
-    """Kept for its history; takes no new stock."""
+    """Takes no new stock and no new promises and is no source any more. What is there can still leave,
+    what is under way to it still arrive.
+    """
 
 class LocationState(_LocationState, metaclass=_LocationStateEnumTypeWrapper):
     """Where a location stands in its life."""
@@ -64,7 +66,9 @@ class LocationState(_LocationState, metaclass=_LocationStateEnumTypeWrapper):
 LOCATION_STATE_UNSPECIFIED: LocationState.ValueType  # 0
 LOCATION_STATE_ACTIVE: LocationState.ValueType  # 1
 LOCATION_STATE_INACTIVE: LocationState.ValueType  # 2
-"""Kept for its history; takes no new stock."""
+"""Takes no new stock and no new promises and is no source any more. What is there can still leave,
+what is under way to it still arrive.
+"""
 Global___LocationState: _TypeAlias = LocationState  # noqa: Y015
 
 @_typing.final

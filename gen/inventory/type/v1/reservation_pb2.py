@@ -25,17 +25,17 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#inventory/type/v1/reservation.proto\x12\x11inventory.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.inventory.type.v1.ReservationState\x12\x31\n\x05lines\x18\x03 \x03(\x0b\x32\".inventory.type.v1.ReservationLine\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"j\n\x0fReservationLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0blocation_id\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x11\n\tconfirmed\x18\x04 \x01(\x03\x12\x10\n\x08released\x18\x05 \x01(\x03*\xb5\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESERVATION_STATE_PENDING\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_CONFIRMED\x10\x02\x12\x1f\n\x1bRESERVATION_STATE_CANCELLED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#inventory/type/v1/reservation.proto\x12\x11inventory.type.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe3\x02\n\x0bReservation\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12\x32\n\x05state\x18\x02 \x01(\x0e\x32#.inventory.type.v1.ReservationState\x12\x31\n\x05lines\x18\x03 \x03(\x0b\x32\".inventory.type.v1.ReservationLine\x12/\n\x0b\x65xpire_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0f\n\x07\x63hannel\x18\x05 \x01(\t\x12\x11\n\treference\x18\x06 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x07 \x01(\t\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12/\n\x0b\x63reate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bupdate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"z\n\x0fReservationLine\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0blocation_id\x18\x02 \x01(\t\x12\x10\n\x08quantity\x18\x03 \x01(\x03\x12\x11\n\tconfirmed\x18\x04 \x01(\x03\x12\x10\n\x08released\x18\x05 \x01(\x03\x12\x0e\n\x06lot_id\x18\x06 \x01(\t*\xb5\x01\n\x10ReservationState\x12!\n\x1dRESERVATION_STATE_UNSPECIFIED\x10\x00\x12\x1d\n\x19RESERVATION_STATE_PENDING\x10\x01\x12\x1f\n\x1bRESERVATION_STATE_CONFIRMED\x10\x02\x12\x1f\n\x1bRESERVATION_STATE_CANCELLED\x10\x03\x12\x1d\n\x19RESERVATION_STATE_EXPIRED\x10\x04\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'inventory.type.v1.reservation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RESERVATIONSTATE']._serialized_start=558
-  _globals['_RESERVATIONSTATE']._serialized_end=739
+  _globals['_RESERVATIONSTATE']._serialized_start=574
+  _globals['_RESERVATIONSTATE']._serialized_end=755
   _globals['_RESERVATION']._serialized_start=92
   _globals['_RESERVATION']._serialized_end=447
   _globals['_RESERVATIONLINE']._serialized_start=449
-  _globals['_RESERVATIONLINE']._serialized_end=555
+  _globals['_RESERVATIONLINE']._serialized_end=571
 # @@protoc_insertion_point(module_scope)

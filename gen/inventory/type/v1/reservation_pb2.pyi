@@ -81,7 +81,7 @@ class Reservation(_message.Message):
     """Rises by exactly 1 with every change of the reservation."""
     @_builtins.property
     def lines(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationLine]:
-        """What it holds, each level once."""
+        """What it holds, each level and lot once."""
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -115,7 +115,7 @@ Global___Reservation: _TypeAlias = Reservation  # noqa: Y015
 
 @_typing.final
 class ReservationLine(_message.Message):
-    """What a reservation holds, or held, at one level."""
+    """What a reservation holds, or held, of one level, or of one lot of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -124,6 +124,7 @@ class ReservationLine(_message.Message):
     QUANTITY_FIELD_NUMBER: _builtins.int
     CONFIRMED_FIELD_NUMBER: _builtins.int
     RELEASED_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     quantity: _builtins.int
@@ -134,6 +135,8 @@ class ReservationLine(_message.Message):
     """Of those, units that were given back unconfirmed. What is still held is
     quantity - confirmed - released.
     """
+    lot_id: _builtins.str
+    """The lot, of a lot-tracked item."""
     def __init__(
         self,
         *,
@@ -142,10 +145,11 @@ class ReservationLine(_message.Message):
         quantity: _builtins.int = ...,
         confirmed: _builtins.int = ...,
         released: _builtins.int = ...,
+        lot_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "location_id", b"location_id", "quantity", b"quantity", "released", b"released", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confirmed", b"confirmed", "location_id", b"location_id", "lot_id", b"lot_id", "quantity", b"quantity", "released", b"released", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -42,6 +42,26 @@ class _MovementKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Movement
     """Promised units whose time ran out: reserved falls."""
     MOVEMENT_KIND_SET_POLICY: _MovementKind.ValueType  # 10
     """Reorder point, safety stock or backorder limit set: no quantity changes."""
+    MOVEMENT_KIND_SHIP: _MovementKind.ValueType  # 11
+    """Units of an order that left: reserved and on hand fall."""
+    MOVEMENT_KIND_RETURN: _MovementKind.ValueType  # 12
+    """Units of an order that came back: on hand rises."""
+    MOVEMENT_KIND_WRITE_OFF: _MovementKind.ValueType  # 13
+    """Units given up: on hand falls where they are there, in transit where they were on the way."""
+    MOVEMENT_KIND_DISPATCH: _MovementKind.ValueType  # 14
+    """Units sent to another location: on hand falls."""
+    MOVEMENT_KIND_EXPECT: _MovementKind.ValueType  # 15
+    """Units on the way here: in transit rises."""
+    MOVEMENT_KIND_RECEIVE: _MovementKind.ValueType  # 16
+    """Units on the way here that arrived: in transit falls, on hand rises."""
+    MOVEMENT_KIND_CANCEL_TRANSFER: _MovementKind.ValueType  # 17
+    """A transfer called off: in transit falls at its destination, on hand rises at its source."""
+    MOVEMENT_KIND_BACKORDER: _MovementKind.ValueType  # 18
+    """Units of an order promised beyond what is there: backordered rises."""
+    MOVEMENT_KIND_FILL_BACKORDER: _MovementKind.ValueType  # 19
+    """Units that became available and went to a backorder: backordered falls, reserved rises."""
+    MOVEMENT_KIND_CANCEL_BACKORDER: _MovementKind.ValueType  # 20
+    """Backordered units of an order given up: backordered falls."""
 
 class MovementKind(_MovementKind, metaclass=_MovementKindEnumTypeWrapper):
     """Which command made a movement."""
@@ -64,6 +84,26 @@ MOVEMENT_KIND_EXPIRE: MovementKind.ValueType  # 9
 """Promised units whose time ran out: reserved falls."""
 MOVEMENT_KIND_SET_POLICY: MovementKind.ValueType  # 10
 """Reorder point, safety stock or backorder limit set: no quantity changes."""
+MOVEMENT_KIND_SHIP: MovementKind.ValueType  # 11
+"""Units of an order that left: reserved and on hand fall."""
+MOVEMENT_KIND_RETURN: MovementKind.ValueType  # 12
+"""Units of an order that came back: on hand rises."""
+MOVEMENT_KIND_WRITE_OFF: MovementKind.ValueType  # 13
+"""Units given up: on hand falls where they are there, in transit where they were on the way."""
+MOVEMENT_KIND_DISPATCH: MovementKind.ValueType  # 14
+"""Units sent to another location: on hand falls."""
+MOVEMENT_KIND_EXPECT: MovementKind.ValueType  # 15
+"""Units on the way here: in transit rises."""
+MOVEMENT_KIND_RECEIVE: MovementKind.ValueType  # 16
+"""Units on the way here that arrived: in transit falls, on hand rises."""
+MOVEMENT_KIND_CANCEL_TRANSFER: MovementKind.ValueType  # 17
+"""A transfer called off: in transit falls at its destination, on hand rises at its source."""
+MOVEMENT_KIND_BACKORDER: MovementKind.ValueType  # 18
+"""Units of an order promised beyond what is there: backordered rises."""
+MOVEMENT_KIND_FILL_BACKORDER: MovementKind.ValueType  # 19
+"""Units that became available and went to a backorder: backordered falls, reserved rises."""
+MOVEMENT_KIND_CANCEL_BACKORDER: MovementKind.ValueType  # 20
+"""Backordered units of an order given up: backordered falls."""
 Global___MovementKind: _TypeAlias = MovementKind  # noqa: Y015
 
 class _MovementReason:
@@ -104,9 +144,13 @@ class _MovementReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Moveme
     """A reservation was made or resolved; the reference is its id."""
     MOVEMENT_REASON_POLICY: _MovementReason.ValueType  # 18
     """Somebody decided how the level is to be kept."""
+    MOVEMENT_REASON_ORDER: _MovementReason.ValueType  # 19
+    """An order was placed, filled or cancelled; the reference is its id."""
+    MOVEMENT_REASON_TRANSFER: _MovementReason.ValueType  # 20
+    """A transfer was dispatched, received or cancelled; the reference is its id."""
 
 class MovementReason(_MovementReason, metaclass=_MovementReasonEnumTypeWrapper):
-    """Why stock was added, removed, adjusted or moved. Each command lists the reasons it takes."""
+    """Why a quantity changed. Each command lists the reasons it takes."""
 
 MOVEMENT_REASON_UNSPECIFIED: MovementReason.ValueType  # 0
 MOVEMENT_REASON_RECEIPT: MovementReason.ValueType  # 1
@@ -140,6 +184,10 @@ MOVEMENT_REASON_RESERVATION: MovementReason.ValueType  # 17
 """A reservation was made or resolved; the reference is its id."""
 MOVEMENT_REASON_POLICY: MovementReason.ValueType  # 18
 """Somebody decided how the level is to be kept."""
+MOVEMENT_REASON_ORDER: MovementReason.ValueType  # 19
+"""An order was placed, filled or cancelled; the reference is its id."""
+MOVEMENT_REASON_TRANSFER: MovementReason.ValueType  # 20
+"""A transfer was dispatched, received or cancelled; the reference is its id."""
 Global___MovementReason: _TypeAlias = MovementReason  # noqa: Y015
 
 @_typing.final
@@ -186,6 +234,7 @@ class StockLevel(_message.Message):
     LOW_FIELD_NUMBER: _builtins.int
     VERSION_FIELD_NUMBER: _builtins.int
     UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    LOT_TRACKED_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     on_hand: _builtins.int
@@ -208,6 +257,8 @@ class StockLevel(_message.Message):
     """Whether available + in_transit - backordered <= reorder_point."""
     version: _builtins.int
     """Dense: every entry of the ledger raises it by exactly 1, so a gap is a lost change."""
+    lot_tracked: _builtins.bool
+    """Whether on_hand and reserved are the sums of lots; see Lot."""
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
         """When the newest entry was recorded."""
@@ -229,10 +280,11 @@ class StockLevel(_message.Message):
         low: _builtins.bool = ...,
         version: _builtins.int = ...,
         update_time: _timestamp_pb2.Timestamp | None = ...,
+        lot_tracked: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backorder_limit", b"backorder_limit", "backordered", b"backordered", "in_transit", b"in_transit", "location_id", b"location_id", "low", b"low", "on_hand", b"on_hand", "reorder_point", b"reorder_point", "reserved", b"reserved", "safety_stock", b"safety_stock", "sellable", b"sellable", "sku", b"sku", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backorder_limit", b"backorder_limit", "backordered", b"backordered", "in_transit", b"in_transit", "location_id", b"location_id", "lot_tracked", b"lot_tracked", "low", b"low", "on_hand", b"on_hand", "reorder_point", b"reorder_point", "reserved", b"reserved", "safety_stock", b"safety_stock", "sellable", b"sellable", "sku", b"sku", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +339,8 @@ class StockMovement(_message.Message):
     TRANSACTION_ID_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
     RECORD_TIME_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    SUPPLIER_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     version: _builtins.int
@@ -301,6 +355,12 @@ class StockMovement(_message.Message):
     """The request that caused it."""
     transaction_id: _builtins.str
     """The transaction it was committed in (UUIDv7)."""
+    lot_id: _builtins.str
+    """The lot whose units it changed. Every change of on_hand or reserved of a lot-tracked level
+    concerns exactly one lot; empty for all others.
+    """
+    supplier: _builtins.str
+    """Who delivered the units; empty when nobody was named."""
     @_builtins.property
     def delta(self) -> Global___StockQuantities: ...
     @_builtins.property
@@ -331,10 +391,12 @@ class StockMovement(_message.Message):
         transaction_id: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
         record_time: _timestamp_pb2.Timestamp | None = ...,
+        lot_id: _builtins.str = ...,
+        supplier: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["delta", b"delta", "occur_time", b"occur_time", "record_time", b"record_time", "result", b"result"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "delta", b"delta", "kind", b"kind", "location_id", b"location_id", "occur_time", b"occur_time", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "request_id", b"request_id", "result", b"result", "sku", b"sku", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "delta", b"delta", "kind", b"kind", "location_id", b"location_id", "lot_id", b"lot_id", "occur_time", b"occur_time", "reason", b"reason", "record_time", b"record_time", "reference", b"reference", "request_id", b"request_id", "result", b"result", "sku", b"sku", "supplier", b"supplier", "transaction_id", b"transaction_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
