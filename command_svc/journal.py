@@ -10,9 +10,12 @@ from command_svc.messages import (
     item_message,
     level_message,
     location_message,
+    lot_message,
     movement_message,
+    order_message,
     reservation_message,
     timestamp,
+    transfer_message,
 )
 from inventory.journal.v1.transaction_pb2 import Transaction as TransactionMessage
 
@@ -33,11 +36,14 @@ def encode(transaction: Transaction) -> list[bytes]:
 
 def _parts(transaction: Transaction) -> Iterator[TransactionMessage]:
     contents = chain(
-        (("items", item_message(item)) for item in transaction.items),
-        (("locations", location_message(location)) for location in transaction.locations),
+        (("items", item_message(after)) for _, after in transaction.items.changed()),
+        (("locations", location_message(after)) for _, after in transaction.locations.changed()),
         (("movements", movement_message(entry, transaction.id)) for entry in transaction.movements),
-        (("reservations", reservation_message(after)) for _, after in transaction.changed_reservations()),
-        (("levels", level_message(after)) for _, after in transaction.changed_levels()),
+        (("reservations", reservation_message(after)) for _, after in transaction.reservations.changed()),
+        (("orders", order_message(after)) for _, after in transaction.orders.changed()),
+        (("transfers", transfer_message(after)) for _, after in transaction.transfers.changed()),
+        (("lots", lot_message(after)) for _, after in transaction.lots.changed()),
+        (("levels", level_message(after)) for _, after in transaction.levels.changed()),
     )
     empty = _empty(transaction).ByteSize() + 12  # its numbers
     part, size = _empty(transaction), empty

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
 from google.type.latlng_pb2 import LatLng
 
 from command_svc.domain.catalog import Item, Location
 from command_svc.domain.levels import Level, Movement
-from command_svc.domain.reservations import Reservation
+from command_svc.domain.lots import Lot
+from command_svc.domain.promises import Order, Reservation
+from command_svc.domain.sourcing import Candidate
+from command_svc.domain.transfer import Transfer
+from inventory.type.v1.item_pb2 import BundleComponent, Dimensions, ItemKind, ItemState
 from inventory.type.v1.item_pb2 import Item as ItemMessage
-from inventory.type.v1.item_pb2 import ItemKind, ItemState
 from inventory.type.v1.location_pb2 import Address, LocationKind, LocationState
 from inventory.type.v1.location_pb2 import Location as LocationMessage
+from inventory.type.v1.lot_pb2 import Lot as LotMessage
+from inventory.type.v1.order_pb2 import Order as OrderMessage
+from inventory.type.v1.order_pb2 import OrderAllocation, OrderLine, OrderState
 from inventory.type.v1.reservation_pb2 import Reservation as ReservationMessage
 from inventory.type.v1.reservation_pb2 import ReservationLine, ReservationState
+from inventory.type.v1.sourcing_pb2 import SourcingCandidate
 from inventory.type.v1.stock_pb2 import (
     MovementKind,
     MovementReason,
@@ -24,6 +32,8 @@ from inventory.type.v1.stock_pb2 import (
     StockMovement,
     StockQuantities,
 )
+from inventory.type.v1.transfer_pb2 import Transfer as TransferMessage
+from inventory.type.v1.transfer_pb2 import TransferLine, TransferState
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,18 +61,19 @@ def level_message(level: Level) -> StockLevel:
         low=level.low,
         version=level.version,
         update_time=timestamp(level.update_time),
+        lot_tracked=level.lot_tracked,
     )
 
 
 def movement_message(movement: Movement, transaction_id: UUID) -> StockMovement:
     """Return the ledger entry as part of its transaction."""
-    level, delta = movement.level, movement.delta
+    level, delta, why = movement.level, movement.delta, movement.why
     return StockMovement(
         sku=level.key.sku,
         location_id=level.key.location_id,
         version=level.version,
-        kind=MovementKind.Value(f"MOVEMENT_KIND_{movement.kind}"),
-        reason=MovementReason.Value(f"MOVEMENT_REASON_{movement.reason}"),
+        kind=MovementKind.Value(f"MOVEMENT_KIND_{why.kind}"),
+        reason=MovementReason.Value(f"MOVEMENT_REASON_{why.reason}"),
         delta=StockQuantities(
             on_hand=delta.on_hand,
             reserved=delta.reserved,
@@ -75,12 +86,14 @@ def movement_message(movement: Movement, transaction_id: UUID) -> StockMovement:
             backordered=level.backordered,
             in_transit=level.in_transit,
         ),
-        actor=movement.actor,
-        reference=movement.reference,
-        request_id=movement.request_id,
+        actor=why.cause.actor,
+        reference=why.reference,
+        request_id=why.cause.request_id,
         transaction_id=str(transaction_id),
         occur_time=timestamp(movement.occur_time),
         record_time=timestamp(level.update_time),
+        lot_id=movement.lot_id,
+        supplier=why.supplier,
     )
 
 
@@ -100,6 +113,13 @@ def item_message(item: Item) -> ItemMessage:
         version=item.version,
         create_time=timestamp(item.create_time),
         update_time=timestamp(item.update_time),
+        counted=item.counted,
+        lot_tracked=item.lot_tracked,
+        parent_sku=item.parent_sku,
+        option_values=item.option_values,
+        dimensions=_dimensions(item.dimensions) if item.dimensions else None,
+        weight_grams=item.weight_grams,
+        components=[BundleComponent(sku=sku, quantity=quantity) for sku, quantity in item.components],
     )
 
 
@@ -139,6 +159,7 @@ def reservation_message(reservation: Reservation) -> ReservationMessage:
                 quantity=line.quantity,
                 confirmed=line.confirmed,
                 released=line.released,
+                lot_id=line.lot_id,
             )
             for line in reservation.lines
         ],
@@ -150,3 +171,106 @@ def reservation_message(reservation: Reservation) -> ReservationMessage:
         create_time=timestamp(reservation.create_time),
         update_time=timestamp(reservation.update_time),
     )
+
+
+def order_message(order: Order) -> OrderMessage:
+    """Return the order."""
+    return OrderMessage(
+        order_id=str(order.order_id),
+        state=OrderState.Value(f"ORDER_STATE_{order.state}"),
+        lines=[OrderLine(sku=line.sku, quantity=line.quantity) for line in order.lines],
+        allocations=[
+            OrderAllocation(
+                sku=one.key.sku,
+                location_id=one.key.location_id,
+                lot_id=one.lot_id,
+                quantity=one.quantity,
+                backordered=one.backordered,
+                shipped=one.shipped,
+                cancelled=one.cancelled,
+                returned=one.returned,
+            )
+            for one in order.allocations
+        ],
+        channel=order.channel,
+        reference=order.reference,
+        actor=order.actor,
+        version=order.version,
+        create_time=timestamp(order.create_time),
+        update_time=timestamp(order.update_time),
+    )
+
+
+def transfer_message(transfer: Transfer) -> TransferMessage:
+    """Return the transfer."""
+    message = TransferMessage(
+        transfer_id=str(transfer.transfer_id),
+        state=TransferState.Value(f"TRANSFER_STATE_{transfer.state}"),
+        destination_location_id=transfer.destination_location_id,
+        lines=[
+            TransferLine(
+                sku=line.sku,
+                lot_id=line.lot_id,
+                quantity=line.quantity,
+                received=line.received,
+                written_off=line.written_off,
+                returned=line.returned,
+                serials=line.serials,
+            )
+            for line in transfer.lines
+        ],
+        expected_arrival_time=timestamp(transfer.expected_arrival_time)
+        if transfer.expected_arrival_time
+        else None,
+        reference=transfer.reference,
+        actor=transfer.actor,
+        version=transfer.version,
+        create_time=timestamp(transfer.create_time),
+        update_time=timestamp(transfer.update_time),
+    )
+    if transfer.source_location_id:
+        message.source_location_id = transfer.source_location_id
+    else:
+        message.supplier = transfer.supplier
+    return message
+
+
+def lot_message(lot: Lot) -> LotMessage:
+    """Return the lot."""
+    return LotMessage(
+        **lot.key._asdict(),
+        expiry_date=_date(lot.expiry_date) if lot.expiry_date else None,
+        on_hand=lot.on_hand,
+        reserved=lot.reserved,
+        serial_count=lot.serials,
+        version=lot.version,
+        create_time=timestamp(lot.create_time),
+        update_time=timestamp(lot.update_time),
+    )
+
+
+def candidate_message(candidate: Candidate) -> SourcingCandidate:
+    """Return why a location was chosen as a source, or not."""
+    if candidate.chosen:
+        note = "chosen"
+    elif candidate.servable:
+        note = "another location comes first"
+    else:
+        note = "has nothing of what is asked for"
+    return SourcingCandidate(
+        location_id=candidate.site.location_id,
+        priority=candidate.site.priority,
+        distance_km=candidate.distance_km,
+        servable=candidate.servable,
+        chosen=candidate.chosen,
+        note=note,
+    )
+
+
+def _dimensions(millimetres: tuple[int, int, int]) -> Dimensions:
+    length, width, height = millimetres
+    return Dimensions(length_mm=length, width_mm=width, height_mm=height)
+
+
+def _date(day: date) -> Date:
+    return Date(year=day.year, month=day.month, day=day.day)

@@ -38,7 +38,7 @@ async def sweep(store: OverdueStore) -> int:
 
     overdue = await store.overdue(BATCH)
     if overdue:
-        await store.transact(Scope(reservation_ids=set(overdue)), decide)
+        await store.transact(Scope(reservations=set(overdue)), decide)
     return freed
 
 

@@ -113,18 +113,11 @@ def free(transaction: Transaction, level: Level, lot_id: str = "") -> int:
     )
 
 
-def receive(
-    transaction: Transaction,
-    level: Level,
-    receipt: LotReceipt | None,
-    units: int,
-    *,
-    known_elsewhere: bool = False,
-) -> str:
+def receive(transaction: Transaction, level: Level, receipt: LotReceipt | None, units: int) -> str:
     """Enter which lot `units` that arrive at a level belong to; return its id, "" where lots are not kept.
 
-    The units themselves are for the caller to move. `known_elsewhere` is for units that are known already and
-    come back or over from elsewhere. Raises LotRequiredError, LotNotTrackedError, LotMismatchError,
+    The units themselves are for the caller to move, next. A receipt without a date leaves the lot's as it
+    is. Raises LotRequiredError, LotNotTrackedError, LotMismatchError,
     SerialsRequiredError (one for each unit) and SerialAlreadyPresentError.
     """
     if not level.lot_tracked:
@@ -137,7 +130,7 @@ def receive(
     lot = transaction.lots.get(key)
     if lot is None:
         lot = Lot(key, receipt.expiry_date, create_time=transaction.now)
-    elif receipt.expiry_date not in {None, lot.expiry_date} and not known_elsewhere:
+    elif receipt.expiry_date not in {None, lot.expiry_date}:
         raise LotMismatchError(key, receipt.expiry_date, lot.expiry_date)
     if receipt.serials and len(receipt.serials) != units:
         raise SerialsRequiredError(key, units, len(receipt.serials))
@@ -171,12 +164,7 @@ def take(
     if serials:
         return _by_serials(transaction, level, units, lot_id, serials)
     if lot_id:
-        lot = transaction.lots.get(LotKey(*level.key, lot_id))
-        if lot is None:
-            raise LotNotFoundError(LotKey(*level.key, lot_id))
-        if units > lot.available:
-            raise InsufficientStockError(level.key, units, lot.available, lot_id=lot_id)
-        return [Part(lot_id, units)]
+        return [_of_lot(transaction, level, units, lot_id)]
     today = transaction.now.date()
     parts: list[Part] = []
     left = units
@@ -187,6 +175,15 @@ def take(
     if left:
         raise InsufficientStockError(level.key, units, units - left)
     return parts
+
+
+def _of_lot(transaction: Transaction, level: Level, units: int, lot_id: str) -> Part:
+    lot = transaction.lots.get(LotKey(*level.key, lot_id))
+    if lot is None:
+        raise LotNotFoundError(LotKey(*level.key, lot_id))
+    if units > lot.available:
+        raise InsufficientStockError(level.key, units, lot.available, lot_id=lot_id)
+    return Part(lot_id, units)
 
 
 def _by_serials(

@@ -70,7 +70,7 @@ class ReturnedUnits(NamedTuple):
 
     key: LevelKey
     quantity: int
-    lot_id: str = ""
+    lot: LotReceipt | None = None
     write_off_reason: str = ""
 
 
@@ -216,7 +216,8 @@ def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -
         left = units.quantity
         lots_shipped: set[str] = set()
         for index, one in enumerate(allocations):
-            matches = one.key.sku == units.key.sku and units.lot_id in {"", one.lot_id}
+            named = units.lot.lot_id if units.lot else ""
+            matches = one.key.sku == units.key.sku and named in {"", one.lot_id}
             count = min(left, one.shipped - one.returned) if matches else 0
             if count:
                 left -= count
@@ -238,9 +239,14 @@ def _take_back(
     transaction: Transaction, order: Order, units: ReturnedUnits, lot_id: str, cause: Cause
 ) -> None:
     level = transaction.open_level(units.key)
-    known = next((lot for key, lot in transaction.lots.items() if _is_lot(key, units.key.sku, lot_id)), None)
-    receipt = LotReceipt(lot_id, known.expiry_date if known else None) if lot_id else None
-    lots.receive(transaction, level, receipt, units.quantity, known_elsewhere=True)
+    receipt = units.lot
+    if lot_id and (receipt is None or receipt.expiry_date is None):
+        known = next(
+            (lot for key, lot in transaction.lots.items() if _is_lot(key, units.key.sku, lot_id)), None
+        )
+        serials = receipt.serials if receipt else ()
+        receipt = LotReceipt(lot_id, known.expiry_date if known else None, serials)
+    lots.receive(transaction, level, receipt, units.quantity)
     restocked = not units.write_off_reason
     why = Why("RETURN", "RETURN", cause, str(order.order_id))
     delta = Quantities(on_hand=units.quantity)
@@ -248,7 +254,9 @@ def _take_back(
     if not restocked:
         # Two entries, so that history tells that it came back and where it went.
         why = Why("WRITE_OFF", units.write_off_reason, cause, str(order.order_id))
-        move(transaction, units.key, Quantities(on_hand=-units.quantity), why, lot_id=lot_id)
+        delta = Quantities(on_hand=-units.quantity)
+        serials = receipt.serials if receipt else ()
+        move(transaction, units.key, delta, why, lot_id=lot_id, serials=serials)
 
 
 def _is_lot(key: LotKey, sku: str, lot_id: str) -> bool:

@@ -349,13 +349,15 @@ class ExceedsTransferError(Refusal):
 
     reason = "EXCEEDS_TRANSFER"
 
-    def __init__(self, transfer_id: UUID, sku: str, requested: int, under_way: int) -> None:
+    def __init__(self, transfer_id: UUID, sku: str, lot_id: str, requested: int, left: int) -> None:
+        lot = f" of lot {lot_id}" if lot_id else ""
         super().__init__(
-            f"{under_way} of {sku} are under way with transfer {transfer_id}, {requested} were named",
+            f"{left} of {sku}{lot} are under way with transfer {transfer_id}, {requested} were named",
             transfer_id=transfer_id,
             sku=sku,
+            **({"lot_id": lot_id} if lot_id else {}),
             requested=requested,
-            under_way=under_way,
+            left=left,
         )
 
 
@@ -393,8 +395,10 @@ class LotMismatchError(Refusal):
 
     def __init__(self, key: LotKey, given: date | None, known: date | None) -> None:
         super().__init__(
-            f"lot {key.lot_id} of {key.sku} at {key.location_id} expires on {known or 'no date'}, not {given}",
+            f"lot {key.lot_id} of {key.sku} at {key.location_id} expires on {known or 'no day'}, "
+            f"not on {given or 'no day'}",
             **key._asdict(),
+            requested=given or "",
             expiry_date=known or "",
         )
 
@@ -436,6 +440,6 @@ class SerialsRequiredError(Refusal):
             f"{units} units of lot {key.lot_id} of {key.sku} at {key.location_id} need their serial numbers, "
             f"{named} were named",
             **key._asdict(),
-            units=units,
-            named=named,
+            requested=units,
+            serials=named,
         )

@@ -1,4 +1,4 @@
-"""Choosing the locations that serve what is asked for without one. Pure arithmetic over what is free where."""
+"""Choosing the locations that serve what is asked for without one: arithmetic over what is free where."""
 
 from __future__ import annotations
 

@@ -105,7 +105,7 @@ def remove_stock(transaction: Transaction, command: RemoveStock, cause: Cause) -
     comes from the expired ones first.
     """
     expired = command.reason != SALE
-    parts = _taken(transaction, command.key, command.quantity, command.lot, expired=expired)
+    parts = taken(transaction, command.key, command.quantity, command.lot, expired=expired)
     return _leave(transaction, command.key, parts, _why("REMOVE", command, cause))
 
 
@@ -127,7 +127,7 @@ def adjust_stock(transaction: Transaction, command: AdjustStock, cause: Cause) -
     why = _why("ADJUST", command, cause)
     if delta < 0:
         choice = LotChoice(command.lot.lot_id, command.lot.serials) if command.lot else None
-        parts = _taken(transaction, command.key, -delta, choice)
+        parts = taken(transaction, command.key, -delta, choice)
         return _leave(transaction, command.key, parts, why)
     if delta > 0:
         transaction.open_level(command.key)
@@ -142,7 +142,7 @@ def move_stock(transaction: Transaction, command: MoveStock, cause: Cause) -> tu
     `lots.take` and QuantityOutOfRangeError.
     """
     transaction.open_level(command.destination)  # must exist, whatever the source holds
-    parts = _taken(transaction, command.source, command.quantity, command.lot)
+    parts = taken(transaction, command.source, command.quantity, command.lot)
     for part in parts:
         units, lot_id = part.units, part.lot_id
         why = _why("MOVE_OUT", command, cause)
@@ -178,10 +178,13 @@ def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: C
     return transaction.enter(result, Quantities(), Why("SET_POLICY", "POLICY", cause))
 
 
-def _taken(
+def taken(
     transaction: Transaction, key: LevelKey, units: int, lot: LotChoice | None, *, expired: bool = False
 ) -> list[Part]:
-    """Return the lots that units come from, freeing expired holds if they are in the way."""
+    """Return the lots that available units come from, freeing expired holds if they are in the way.
+
+    Nothing else is moved. Raises the refusals of `Transaction.level` and `lots.take`.
+    """
     level = transaction.level(key)
     try:
         return lots.take(transaction, level, units, lot, expired=expired)

@@ -13,7 +13,10 @@ IN_TRANSIT, RECEIVED, CANCELLED = "IN_TRANSIT", "RECEIVED", "CANCELLED"
 
 
 class TransferLine(NamedTuple):
-    """Units of one lot on the way; `lot_id` is empty where lots are not kept or not known yet."""
+    """Units of one lot on the way; `lot_id` is empty where lots are not kept or not known yet.
+
+    `serials` are those of the units that are under way, as far as they were named.
+    """
 
     sku: str
     quantity: int
@@ -21,6 +24,7 @@ class TransferLine(NamedTuple):
     written_off: int = 0
     returned: int = 0
     lot_id: str = ""
+    serials: tuple[str, ...] = ()
 
     @property
     def under_way(self) -> int:

@@ -10,10 +10,15 @@ from uuid import UUID
 
 from command_svc.domain import lots
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
-from command_svc.domain.lots import LotChoice, LotKey, LotReceipt
+from command_svc.domain.lots import LotChoice, LotKey, LotReceipt, Part
 from command_svc.domain.movements import move
-from command_svc.domain.refusals import ExceedsTransferError, InsufficientStockError, TransferResolvedError
-from command_svc.domain.reservations import free_expired
+from command_svc.domain.refusals import (
+    ExceedsTransferError,
+    SerialNotFoundError,
+    SerialsRequiredError,
+    TransferResolvedError,
+)
+from command_svc.domain.stock import taken
 from command_svc.domain.transfer import CANCELLED, IN_TRANSIT, RECEIVED, Transfer, TransferLine
 
 if TYPE_CHECKING:
@@ -96,9 +101,11 @@ def dispatch_transfer(transaction: Transaction, command: DispatchTransfer, cause
     lines: dict[tuple[str, str], TransferLine] = {}
     for wanted in command.lines:
         transaction.open_level(transfer.destination(wanted.sku))
-        for lot_id, units in _leave(transaction, transfer, wanted, cause):
-            line = lines.get((wanted.sku, lot_id), TransferLine(wanted.sku, 0, lot_id=lot_id))
-            lines[wanted.sku, lot_id] = line._replace(quantity=line.quantity + units)
+        for part in _leave(transaction, transfer, wanted, cause):
+            line = lines.get((wanted.sku, part.lot_id), TransferLine(wanted.sku, 0, lot_id=part.lot_id))
+            lines[wanted.sku, part.lot_id] = line._replace(
+                quantity=line.quantity + part.units, serials=line.serials + part.serials
+            )
         delta = Quantities(in_transit=wanted.quantity)
         move(transaction, transfer.destination(wanted.sku), delta, _why("EXPECT", transfer, cause))
     transfer = replace(transfer, lines=tuple(lines[key] for key in sorted(lines)))
@@ -116,38 +123,36 @@ def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: 
     lines = list(transfer.lines)
     known = _dates(transaction, transfer)
     arrived = command.lines or tuple(
-        ArrivedLine(line.sku, line.under_way, _receipt(line, known)) for line in lines if line.under_way
+        ArrivedLine(line.sku, line.under_way, _receipt(line, known, line.serials))
+        for line in lines
+        if line.under_way
     )
     arrivals: list[tuple[str, int, LotReceipt | None]] = []
     for one in arrived:
         left = one.quantity
         for index, line in enumerate(lines):
-            matches = line.sku == one.sku and (
-                not line.lot_id or one.lot is None or one.lot.lot_id == line.lot_id
-            )
-            count = min(left, line.under_way) if matches else 0
+            count = min(left, line.under_way) if _matches(line, one) else 0
             if count:
                 left -= count
-                lines[index] = line._replace(received=line.received + count)
-                serials = one.lot.serials if one.lot else ()
-                lot = _receipt(line, known, serials) if line.lot_id else one.lot
-                arrivals.append((one.sku, count, lot))
+                serials = _arrived(transfer, line, one, count)
+                lines[index] = line._replace(
+                    received=line.received + count,
+                    serials=tuple(number for number in line.serials if number not in serials),
+                )
+                arrivals.append((one.sku, count, _receipt(line, known, serials) or one.lot))
         if left:
-            raise ExceedsTransferError(transfer.transfer_id, one.sku, one.quantity, one.quantity - left)
+            lot_id = one.lot.lot_id if one.lot else ""
+            raise ExceedsTransferError(
+                transfer.transfer_id, one.sku, lot_id, one.quantity, one.quantity - left
+            )
     lost = [line for line in lines if line.under_way] if command.write_off_reason else []
     if command.write_off_reason:
-        lines = [line._replace(written_off=line.written_off + line.under_way) for line in lines]
+        lines = [line._replace(written_off=line.written_off + line.under_way, serials=()) for line in lines]
     state = IN_TRANSIT if any(line.under_way for line in lines) else RECEIVED
     transfer = _changed(transaction, transfer, lines, state)
     for sku, count, lot in arrivals:
         key = transfer.destination(sku)
-        lot_id = lots.receive(
-            transaction,
-            transaction.level(key),
-            lot,
-            count,
-            known_elsewhere=lot is not None and not lot.serials,
-        )
+        lot_id = lots.receive(transaction, transaction.level(key), lot, count)
         delta = Quantities(on_hand=count, in_transit=-count)
         move(transaction, key, delta, _why("RECEIVE", transfer, cause), lot_id=lot_id)
     for line in lost:
@@ -164,7 +169,7 @@ def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Ca
     transfer = _in_transit(transaction, command.transfer_id)
     known = _dates(transaction, transfer)
     rest = [line for line in transfer.lines if line.under_way]
-    lines = [line._replace(returned=line.returned + line.under_way) for line in transfer.lines]
+    lines = [line._replace(returned=line.returned + line.under_way, serials=()) for line in transfer.lines]
     transfer = _changed(transaction, transfer, lines, CANCELLED)
     why = _why("CANCEL_TRANSFER", transfer, cause)
     for line in rest:
@@ -172,30 +177,44 @@ def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Ca
         move(transaction, transfer.destination(line.sku), Quantities(in_transit=-units), why)
         if transfer.source_location_id:
             key = transfer.source(line.sku)
-            lots.receive(
-                transaction, transaction.level(key), _receipt(line, known), units, known_elsewhere=True
-            )
+            receipt = _receipt(line, known, line.serials)
+            lots.receive(transaction, transaction.level(key), receipt, units)
             move(transaction, key, Quantities(on_hand=units), why, lot_id=line.lot_id)
     return _outcome(transaction, transfer, (line.sku for line in rest))
 
 
-def _leave(
-    transaction: Transaction, transfer: Transfer, wanted: DispatchedLine, cause: Cause
-) -> list[tuple[str, int]]:
-    """Take a line's units from the source; return the lots with their units, one without name if unknown."""
+def _leave(transaction: Transaction, transfer: Transfer, wanted: DispatchedLine, cause: Cause) -> list[Part]:
+    """Take a line's units from the source; return its lots, one without a name if they are not known."""
     if not transfer.source_location_id:
-        return [("", wanted.quantity)]
+        return [Part("", wanted.quantity)]
     key = transfer.source(wanted.sku)
-    try:
-        parts = lots.take(transaction, transaction.level(key), wanted.quantity, wanted.lot)
-    except InsufficientStockError:
-        free_expired(transaction, [key])
-        parts = lots.take(transaction, transaction.level(key), wanted.quantity, wanted.lot)
+    parts = taken(transaction, key, wanted.quantity, wanted.lot)
     why = _why("DISPATCH", transfer, cause)
     for part in parts:
         delta = Quantities(on_hand=-part.units)
         move(transaction, key, delta, why, lot_id=part.lot_id, serials=part.serials)
-    return [(part.lot_id, part.units) for part in parts]
+    return parts
+
+
+def _matches(line: TransferLine, arrived: ArrivedLine) -> bool:
+    if line.sku != arrived.sku:
+        return False
+    return not line.lot_id or arrived.lot is None or arrived.lot.lot_id == line.lot_id
+
+
+def _arrived(transfer: Transfer, line: TransferLine, arrived: ArrivedLine, count: int) -> tuple[str, ...]:
+    """Return the serials of units that have arrived: those named, or all if nothing stays under way."""
+    key = transfer.destination(line.sku)
+    named = arrived.lot.serials if arrived.lot else ()
+    if named and line.lot_id:
+        for number in named:
+            if number not in line.serials:
+                raise SerialNotFoundError(key, number)
+        return named
+    left = line.under_way - count
+    if left and len(line.serials) > left:
+        raise SerialsRequiredError(LotKey(*key, line.lot_id), count, len(named))
+    return () if left else line.serials
 
 
 def _dates(transaction: Transaction, transfer: Transfer) -> dict[tuple[str, str], date | None]:

@@ -125,6 +125,7 @@ CREATE TABLE transfers (
     received bigint [] NOT NULL,
     written_off bigint [] NOT NULL,
     returned bigint [] NOT NULL,
+    serials jsonb NOT NULL, -- for each line, those of the units that are under way
     expected_arrival_time timestamptz,
     reference text NOT NULL,
     actor text NOT NULL,
@@ -139,6 +140,7 @@ CREATE TABLE transfers (
         AND cardinality(received) = cardinality(skus)
         AND cardinality(written_off) = cardinality(skus)
         AND cardinality(returned) = cardinality(skus)
+        AND jsonb_array_length(serials) = cardinality(skus)
     )
 ) WITH (fillfactor = 80);
 

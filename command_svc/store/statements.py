@@ -4,6 +4,8 @@ Parameters travel in binary (`%b`): psycopg writes an element of an array in 0.4
 for text, 6 µs for a time and 240 µs for bytes in its text format.
 """
 
+# ruff: noqa: S608 - what is put together here are names of our own
+
 _LEVEL = """l.sku, l.location_id, l.on_hand, l.reserved, l.backordered, l.in_transit,
        l.safety_stock, l.reorder_point, l.backorder_limit, l.version, l.update_time, l.lot_tracked"""
 
@@ -104,7 +106,7 @@ ORDER BY order_id FOR UPDATE
 
 READ_TRANSFERS = """
 SELECT transfer_id, state, source_location_id, supplier, destination_location_id, skus, lot_ids,
-       quantities, received, written_off, returned, expected_arrival_time, reference, actor, version,
+       quantities, received, written_off, returned, serials, expected_arrival_time, reference, actor, version,
        create_time, update_time
 FROM transfers WHERE transfer_id = ANY(%b::uuid[]) ORDER BY transfer_id FOR UPDATE
 """

@@ -15,7 +15,7 @@ from command_svc.domain.transaction import Transaction
 from command_svc.store import statements
 from command_svc.store.errors import translate
 from command_svc.store.reading import Connection, read
-from command_svc.store.writing import writes
+from command_svc.store.writing import effects
 
 T = TypeVar("T")
 
@@ -113,7 +113,7 @@ class CommandStore:
                 if transaction.is_empty:
                     await connection.rollback()
                     return
-                for statement, parameters in writes(transaction, self._encode_journal(transaction)):
+                for statement, parameters in effects(transaction, self._encode_journal(transaction)):
                     await connection.execute(statement, parameters, prepare=True)
                 await connection.commit()
 

@@ -3,51 +3,87 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
-from command_svc.domain.catalog import Location
 from command_svc.domain.levels import Level
-from command_svc.domain.reservations import Reservation
-from command_svc.domain.transaction import Transaction
-from command_svc.store import statements
+from command_svc.domain.transaction import Rows, Transaction
+from command_svc.store import rows, writes
 
 Statement = tuple[str, Sequence[Any]]
+V = TypeVar("V")
 
 
-def writes(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Statement]:
+def effects(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Statement]:
     """Yield the statements that write the transaction's effects, records and journal.
 
     Every transaction keeps their order, so that no two of them wait for each other in a circle.
     """
-    if transaction.items:
-        yield statements.INSERT_ITEMS, [_json(asdict(item) for item in transaction.items)]
-    if transaction.locations:
-        yield statements.INSERT_LOCATIONS, [_json(_location(location) for location in transaction.locations)]
+    yield from _catalogue(transaction.items, writes.INSERT_ITEMS, writes.UPDATE_ITEMS, rows.item_json)
+    yield from _catalogue(
+        transaction.locations, writes.INSERT_LOCATIONS, writes.UPDATE_LOCATIONS, rows.location_json
+    )
     if transaction.movements:
         yield from _levels(transaction)
-        yield statements.INSERT_MOVEMENTS, _movements(transaction)
-    yield from _reservations(transaction)
+        yield writes.INSERT_MOVEMENTS, _movements(transaction)
+    yield from _lots(transaction)
+    yield from _promises(
+        transaction.reservations,
+        writes.INSERT_RESERVATIONS,
+        writes.UPDATE_RESERVATIONS,
+        rows.reservation_columns,
+    )
+    yield from _promises(transaction.orders, writes.INSERT_ORDERS, writes.UPDATE_ORDERS, rows.order_columns)
+    yield from _promises(
+        transaction.transfers, writes.INSERT_TRANSFERS, writes.UPDATE_TRANSFERS, rows.transfer_columns
+    )
     if transaction.records:
-        yield statements.INSERT_REQUESTS, _records(transaction)
+        yield writes.INSERT_REQUESTS, _records(transaction)
     parts = range(1, len(payloads) + 1)
     yield (
-        statements.INSERT_JOURNAL,
+        writes.INSERT_JOURNAL,
         [transaction.id, len(payloads), transaction.now, list(parts), list(payloads)],
     )
 
 
+def _catalogue(
+    table: Rows[str, V], insert: str, update: str, to_json: Callable[[V], dict[str, Any]]
+) -> Iterator[Statement]:
+    created, updated = _apart(table)
+    if created:
+        yield insert, [_json(map(to_json, created))]
+    if updated:
+        yield update, [_json(map(to_json, updated))]
+
+
+def _promises(
+    table: Rows[Any, V], insert: str, update: str, columns: Callable[[V], list[Any]]
+) -> Iterator[Statement]:
+    created, updated = _apart(table)
+    if created:
+        yield insert, _turned(map(columns, created))
+    if updated:
+        yield update, _turned(map(columns, updated))
+
+
+def _apart(table: Rows[Any, V]) -> tuple[list[V], list[V]]:
+    """Return the rows that are new, and those that have changed."""
+    created: list[V] = []
+    updated: list[V] = []
+    for before, after in table.changed():
+        (created if before is None else updated).append(after)
+    return created, updated
+
+
 def _levels(transaction: Transaction) -> Iterator[Statement]:
-    created: list[Level] = []
-    updated: list[Level] = []
-    for before, after in transaction.changed_levels():
-        (updated if before.version else created).append(after)
+    created, updated = _apart(transaction.levels)
     if created:
         # Sorted, so that two transactions that create the same levels meet at the first of them.
-        yield statements.INSERT_LEVELS, _columns(sorted(created))
+        created.sort()
+        flags = [level.lot_tracked for level in created]
+        yield writes.INSERT_LEVELS, [*_columns(created), flags]
     if updated:
-        yield statements.UPDATE_LEVELS, _columns(updated)
+        yield writes.UPDATE_LEVELS, _columns(updated)
 
 
 def _columns(levels: Sequence[Level]) -> list[list[Any]]:
@@ -72,8 +108,8 @@ def _movements(transaction: Transaction) -> list[Any]:
         [m.level.key.sku for m in movements],
         [m.level.key.location_id for m in movements],
         [m.level.version for m in movements],
-        [m.kind for m in movements],
-        [m.reason for m in movements],
+        [m.why.kind for m in movements],
+        [m.why.reason for m in movements],
         [m.delta.on_hand for m in movements],
         [m.delta.reserved for m in movements],
         [m.delta.backordered for m in movements],
@@ -82,63 +118,39 @@ def _movements(transaction: Transaction) -> list[Any]:
         [m.level.reserved for m in movements],
         [m.level.backordered for m in movements],
         [m.level.in_transit for m in movements],
-        [m.actor for m in movements],
-        [m.reference for m in movements],
-        [m.request_id for m in movements],
+        [m.why.cause.actor for m in movements],
+        [m.why.reference for m in movements],
+        [m.why.cause.request_id for m in movements],
+        [m.lot_id for m in movements],
+        [m.why.supplier for m in movements],
         [m.occur_time for m in movements],
         transaction.id,
         transaction.now,
     ]
 
 
-def _reservations(transaction: Transaction) -> Iterator[Statement]:
-    created: list[Reservation] = []
-    updated: list[Reservation] = []
-    for before, after in transaction.changed_reservations():
-        (updated if before else created).append(after)
-    if created:
+def _lots(transaction: Transaction) -> Iterator[Statement]:
+    lots = sorted(after for _, after in transaction.lots.changed())
+    if lots:
         yield (
-            statements.INSERT_RESERVATIONS,
-            [
-                [r.reservation_id for r in created],
-                [r.state for r in created],
-                [_text_array([line.key.sku for line in r.lines]) for r in created],
-                [_text_array([line.key.location_id for line in r.lines]) for r in created],
-                [_array([line.quantity for line in r.lines]) for r in created],
-                [_array([line.confirmed for line in r.lines]) for r in created],
-                [_array([line.released for line in r.lines]) for r in created],
-                [r.expire_time for r in created],
-                [r.channel for r in created],
-                [r.reference for r in created],
-                [r.actor for r in created],
-                [r.version for r in created],
-                [r.create_time for r in created],
-                [r.update_time for r in created],
-            ],
+            writes.UPSERT_LOTS,
+            _turned(
+                [
+                    *lot.key,
+                    lot.expiry_date,
+                    lot.on_hand,
+                    lot.reserved,
+                    lot.serials,
+                    lot.version,
+                    lot.create_time,
+                    lot.update_time,
+                ]
+                for lot in lots
+            ),
         )
-    if updated:
-        yield (
-            statements.UPDATE_RESERVATIONS,
-            [
-                [r.reservation_id for r in updated],
-                [r.state for r in updated],
-                [_array([line.confirmed for line in r.lines]) for r in updated],
-                [_array([line.released for line in r.lines]) for r in updated],
-                [r.expire_time for r in updated],
-                [r.version for r in updated],
-                [r.update_time for r in updated],
-            ],
-        )
-
-
-def _array(values: Iterable[int]) -> str:
-    """Return an array of numbers as PostgreSQL writes it."""
-    return "{" + ",".join(map(str, values)) + "}"
-
-
-def _text_array(values: Iterable[str]) -> str:
-    """Return an array of ids as PostgreSQL writes it; ids hold neither quotes nor backslashes."""
-    return '{"' + '","'.join(values) + '"}'
+    serials = sorted(after for _, after in transaction.serials.changed())
+    if serials:
+        yield writes.UPSERT_SERIALS, _turned(serials)
 
 
 def _records(transaction: Transaction) -> list[Any]:
@@ -154,12 +166,11 @@ def _records(transaction: Transaction) -> list[Any]:
     ]
 
 
-def _location(location: Location) -> dict[str, Any]:
-    row = asdict(location)
-    row["latitude"], row["longitude"] = row.pop("coordinates") or (None, None)
-    return row
+def _turned(table: Iterable[Sequence[Any]]) -> list[list[Any]]:
+    """Return rows as columns."""
+    return [list(column) for column in zip(*table, strict=True)]
 
 
-def _json(rows: Iterable[dict[str, Any]]) -> str:
+def _json(table: Iterable[dict[str, Any]]) -> str:
     # Times are the only values that JSON does not know.
-    return json.dumps(list(rows), default=lambda value: value.isoformat())
+    return json.dumps(list(table), default=lambda value: value.isoformat())
