@@ -81,8 +81,8 @@ UPDATE_ORDERS = _update("orders", "order_id uuid", _ORDER)
 
 _TRANSFER = """state text, source_location_id text, supplier text, destination_location_id text,
     skus text[], lot_ids text[], quantities bigint[], received bigint[], written_off bigint[],
-    returned bigint[], serials jsonb, expected_arrival_time timestamptz, reference text, actor text, version bigint,
-    create_time timestamptz, update_time timestamptz"""
+    returned bigint[], serials jsonb, expected_arrival_time timestamptz, reference text, actor text,
+    version bigint, create_time timestamptz, update_time timestamptz"""
 INSERT_TRANSFERS = _insert("transfers", f"transfer_id uuid, {_TRANSFER}")
 UPDATE_TRANSFERS = _update("transfers", "transfer_id uuid", _TRANSFER)
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
+from uuid import uuid4
 
 import psycopg
 
 from command_svc.domain.batch import Command, Request, Submission
+from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
 from command_svc.domain.levels import LevelKey
 from tests.integration.command_svc.lanes import ask, lane
 from tests.stack_fixture import RunningStack
@@ -93,3 +95,17 @@ class Shop:
         }
         assert rows == ledger
         return rows
+
+
+async def open_shop(stack: RunningStack) -> Shop:
+    """Return a new item and two new places, without stock."""
+    # Upper and lower case, a stop and a dash: in the order of a dictionary they would stand otherwise.
+    name = uuid4().hex[:8]
+    sku, north, south = f"sku-{name}", f"north.{name}", f"South-{name}"
+    shop = Shop(stack, sku, LevelKey(sku, north), LevelKey(sku, south))
+    await shop.carry_out(
+        CreateItem(Item(sku, "Mug")),
+        CreateLocation(Location(north, "North", "STORE")),
+        CreateLocation(Location(south, "South", "WAREHOUSE")),
+    )
+    return shop

@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from command_svc.store import statements
+from command_svc.store import statements, writes
 from tests.stack_fixture import RunningStack
 
 Connection = psycopg.Connection[tuple[Any, ...]]
@@ -34,12 +34,12 @@ sizes = pytest.mark.parametrize("number", [1, 256, 1000])
 
 
 @pytest.fixture(scope="module")
-def grown(stack: RunningStack) -> Iterator[Connection]:
+def grown(database: RunningStack) -> Iterator[Connection]:
     """Give a transaction in which the tables are large; it is undone at the end.
 
     Statements are planned for any parameters, as prepared ones are after a while.
     """
-    with psycopg.connect(stack.postgres_url("owner")) as connection:
+    with psycopg.connect(database.postgres_url("owner")) as connection:
         psycopg.ClientCursor(connection).execute(GROW, {"items": ITEMS, "places": PLACES})
         connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
         yield connection
@@ -97,7 +97,7 @@ def test_levels_are_locked_by_their_key(grown: Connection, number: int) -> None:
 def test_levels_are_written_by_their_key(grown: Connection, number: int) -> None:
     figures = [[n] * number for n in (5, 0, 0, 0, 0, 0, 0, 2)]
     times = [datetime.now(UTC)] * number
-    plan = explain(grown, statements.UPDATE_LEVELS, *names(number), *figures, times)
+    plan = explain(grown, writes.UPDATE_LEVELS, *names(number), *figures, times)
     assert "Index Scan using stock_levels_pkey" in plan
     assert f"(actual rows={number}.00" in plan
     assert "Seq Scan" not in plan, plan

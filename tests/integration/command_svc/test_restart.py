@@ -15,13 +15,20 @@ from command_svc.domain.stock import AddStock
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_SALE
 from stack.supervisor import Supervisor
-from tests.integration.command_svc.shop import Shop
+from tests.integration.command_svc.shop import Shop, open_shop
+from tests.stack_fixture import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 TILLS = 12
 DEADLINE = 5.0
 STOCK = 1_000_000
+
+
+@pytest.fixture
+async def shop(stack: RunningStack) -> Shop:
+    """Give a new item and two new places, without stock, on the whole stack."""
+    return await open_shop(stack)
 
 
 @dataclass

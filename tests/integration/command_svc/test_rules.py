@@ -61,9 +61,9 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 
 
 @pytest.fixture
-def owner(stack: RunningStack) -> Iterator[Connection]:
+def owner(database: RunningStack) -> Iterator[Connection]:
     """Give a transaction of the schema's owner, undone at the end."""
-    with psycopg.connect(stack.postgres_url("owner")) as connection:
+    with psycopg.connect(database.postgres_url("owner")) as connection:
         yield connection
         connection.rollback()
 
@@ -212,9 +212,9 @@ def test_a_role_has_the_rights_it_needs_and_no_other(owner: Connection, role: st
         "SET ROLE inventory_owner",
     ],
 )
-def test_nobody_but_the_owner_rewrites_the_past(stack: RunningStack, role: str, statement: str) -> None:
+def test_nobody_but_the_owner_rewrites_the_past(database: RunningStack, role: str, statement: str) -> None:
     with (
-        psycopg.connect(stack.postgres_url(role)) as connection,
+        psycopg.connect(database.postgres_url(role)) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement.encode())
@@ -233,9 +233,9 @@ def test_nobody_but_the_owner_rewrites_the_past(stack: RunningStack, role: str, 
         "SELECT create_partitions()",
     ],
 )
-def test_the_query_service_only_reads(stack: RunningStack, statement: str) -> None:
+def test_the_query_service_only_reads(database: RunningStack, statement: str) -> None:
     with (
-        psycopg.connect(stack.postgres_url("query")) as connection,
+        psycopg.connect(database.postgres_url("query")) as connection,
         pytest.raises(psycopg.errors.InsufficientPrivilege),
     ):
         connection.execute(statement.encode())
