@@ -58,7 +58,7 @@ WITH taken AS (
     UNION
     SELECT h.sku, e.location_id
     FROM transfers AS t, unnest(t.skus) AS h (sku),
-         (VALUES (t.source_location_id), (t.destination_location_id)) AS e (location_id)
+         unnest(ARRAY[t.source_location_id, t.destination_location_id]) AS e (location_id)
     WHERE t.transfer_id = ANY(%b::uuid[])
 )
 SELECT {_LEVEL}
