@@ -30,7 +30,13 @@ def fill(transaction: Transaction, level: Level, lot_id: str, came: int, cause: 
             break
         given = min(left, order.waits_at(key))
         left -= given
-        transaction.put(transaction.orders, order.order_id, _given(order, level, lot_id, given))
+        changed = replace(
+            order,
+            allocations=_given(order, level, lot_id, given),
+            version=order.version + 1,
+            update_time=transaction.now,
+        )
+        transaction.put(transaction.orders, order.order_id, changed)
         if lot_id:
             lots.change(transaction, LotKey(*key, lot_id), 0, given)
         delta = Quantities(reserved=given, backordered=-given)
@@ -39,8 +45,8 @@ def fill(transaction: Transaction, level: Level, lot_id: str, came: int, cause: 
     return level
 
 
-def _given(order: Order, level: Level, lot_id: str, units: int) -> Order:
-    """Return the order with `units` that it waited for at the level lying ready in a lot."""
+def _given(order: Order, level: Level, lot_id: str, units: int) -> tuple[Allocation, ...]:
+    """Return the order's allocations with `units` that it waited for at the level lying ready in a lot."""
     allocations: list[Allocation] = []
     for one in order.allocations:
         taken = min(units, one.backordered) if one.key == level.key else 0
@@ -51,7 +57,7 @@ def _given(order: Order, level: Level, lot_id: str, units: int) -> Order:
             allocations.append(Allocation(level.key, taken, lot_id=lot_id))
         if one.quantity:
             allocations.append(one._replace(backordered=one.backordered - taken))
-    return replace(order, allocations=merged(allocations))
+    return merged(allocations)
 
 
 def merged(allocations: list[Allocation]) -> tuple[Allocation, ...]:
