@@ -200,7 +200,10 @@ def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -
         if ready:
             delta = Quantities(reserved=-ready)
             move(transaction, one.key, delta, _why("RELEASE", order, cause), lot_id=one.lot_id)
-    return OrderOutcome(order, _levels(transaction, (one.key for one, _, _ in given_up)))
+    # What it gave back may be what it waited for: the order as it is now.
+    return OrderOutcome(
+        transaction.order(order.order_id), _levels(transaction, (one.key for one, _, _ in given_up))
+    )
 
 
 def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -> OrderOutcome:
@@ -232,7 +235,10 @@ def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -
     order = _changed(transaction, order, allocations)
     for units, lot_id in back:
         _take_back(transaction, order, units, lot_id, cause)
-    return OrderOutcome(order, _levels(transaction, (units.key for units, _ in back)))
+    # What came back may be what it waited for: the order as it is now.
+    return OrderOutcome(
+        transaction.order(order.order_id), _levels(transaction, (units.key for units, _ in back))
+    )
 
 
 def _take_back(

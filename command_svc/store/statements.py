@@ -111,13 +111,16 @@ SELECT transfer_id, state, source_location_id, supplier, destination_location_id
 FROM transfers WHERE transfer_id = ANY(%b::uuid[]) ORDER BY transfer_id FOR UPDATE
 """
 
-# Under the locks of their levels. Lots that hold nothing matter only when they are named.
+# Under the locks of their levels. Lots that hold nothing matter only when they are named, or when units of
+# theirs may come from another of the levels.
 READ_LOTS = """
-SELECT l.sku, l.location_id, l.lot_id, l.expiry_date, l.on_hand, l.reserved, l.serials, l.version,
-       l.create_time, l.update_time
-FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
-JOIN lots AS l USING (sku, location_id)
-WHERE l.on_hand > 0 OR l.lot_id = ANY(%b::text[])
+SELECT sku, location_id, lot_id, expiry_date, on_hand, reserved, serials, version, create_time, update_time
+FROM (
+    SELECT l.*, max(l.on_hand) OVER (PARTITION BY l.sku, l.lot_id) AS most
+    FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
+    JOIN lots AS l USING (sku, location_id)
+) AS found
+WHERE most > 0 OR lot_id = ANY(%b::text[])
 """
 
 READ_SERIALS = """

@@ -33,12 +33,6 @@ def _update(table: str, keys: str, columns: str) -> str:
     return f"UPDATE {table} AS t SET {changes} FROM {_unnest(f'{keys}, {columns}')} WHERE {same}"
 
 
-def _upsert(table: str, keys: str, columns: str) -> str:
-    names = ", ".join(key.split()[0] for key in keys.split(","))
-    changes = ", ".join(f"{name} = excluded.{name}" for name in (c.split()[0] for c in columns.split(",")))
-    return f"{_insert(table, f'{keys}, {columns}')} ON CONFLICT ({names}) DO UPDATE SET {changes}"
-
-
 _LEVEL_KEY = "sku text, location_id text"
 _LEVEL = """on_hand bigint, reserved bigint, backordered bigint, in_transit bigint, safety_stock bigint,
     reorder_point bigint, backorder_limit bigint, version bigint, update_time timestamptz"""
@@ -58,13 +52,16 @@ FROM unnest(%b::text[], %b::text[], %b::bigint[], %b::text[], %b::text[], %b::bi
      (VALUES (%b::uuid, %b::timestamptz)) AS t (id, record_time)
 """
 
-UPSERT_LOTS = _upsert(
-    "lots",
-    "sku text, location_id text, lot_id text",
-    "expiry_date date, on_hand bigint, reserved bigint, serials bigint, version bigint, "
-    "create_time timestamptz, update_time timestamptz",
-)
-UPSERT_SERIALS = _upsert("serials", "sku text, number text", "location_id text, lot_id text, present boolean")
+_LOT_KEY = "sku text, location_id text, lot_id text"
+_LOT = """expiry_date date, on_hand bigint, reserved bigint, serials bigint, version bigint,
+    create_time timestamptz, update_time timestamptz"""
+INSERT_LOTS = _insert("lots", f"{_LOT_KEY}, {_LOT}")
+UPDATE_LOTS = _update("lots", _LOT_KEY, _LOT)
+
+# A number may be new at two places at once, under different locks: the second of them meets the first here.
+_SERIAL = "location_id text, lot_id text, present boolean"
+INSERT_SERIALS = _insert("serials", f"sku text, number text, {_SERIAL}")
+UPDATE_SERIALS = _update("serials", "sku text, number text", _SERIAL)
 
 _RESERVATION = """state text, skus text[], location_ids text[], lot_ids text[], quantities bigint[],
     confirmed bigint[], released bigint[], expire_time timestamptz, channel text, reference text, actor text,

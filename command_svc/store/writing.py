@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from command_svc.domain.levels import Level
+from command_svc.domain.lots import Lot
 from command_svc.domain.transaction import Rows, Transaction
 from command_svc.store import rows, writes
 
@@ -26,15 +27,16 @@ def effects(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Sta
     if transaction.movements:
         yield from _levels(transaction)
         yield writes.INSERT_MOVEMENTS, _movements(transaction)
-    yield from _lots(transaction)
-    yield from _promises(
+    yield from _rows(transaction.lots, writes.INSERT_LOTS, writes.UPDATE_LOTS, _lot_columns)
+    yield from _rows(transaction.serials, writes.INSERT_SERIALS, writes.UPDATE_SERIALS, list)
+    yield from _rows(
         transaction.reservations,
         writes.INSERT_RESERVATIONS,
         writes.UPDATE_RESERVATIONS,
         rows.reservation_columns,
     )
-    yield from _promises(transaction.orders, writes.INSERT_ORDERS, writes.UPDATE_ORDERS, rows.order_columns)
-    yield from _promises(
+    yield from _rows(transaction.orders, writes.INSERT_ORDERS, writes.UPDATE_ORDERS, rows.order_columns)
+    yield from _rows(
         transaction.transfers, writes.INSERT_TRANSFERS, writes.UPDATE_TRANSFERS, rows.transfer_columns
     )
     if transaction.records:
@@ -56,12 +58,13 @@ def _catalogue(
         yield update, [_json(map(to_json, updated))]
 
 
-def _promises(
+def _rows(
     table: Rows[Any, V], insert: str, update: str, columns: Callable[[V], list[Any]]
 ) -> Iterator[Statement]:
     created, updated = _apart(table)
     if created:
-        yield insert, _turned(map(columns, created))
+        # Sorted by their keys for the same reason as created levels.
+        yield insert, _turned(sorted(map(columns, created)))
     if updated:
         yield update, _turned(map(columns, updated))
 
@@ -129,28 +132,17 @@ def _movements(transaction: Transaction) -> list[Any]:
     ]
 
 
-def _lots(transaction: Transaction) -> Iterator[Statement]:
-    lots = sorted(after for _, after in transaction.lots.changed())
-    if lots:
-        yield (
-            writes.UPSERT_LOTS,
-            _turned(
-                [
-                    *lot.key,
-                    lot.expiry_date,
-                    lot.on_hand,
-                    lot.reserved,
-                    lot.serials,
-                    lot.version,
-                    lot.create_time,
-                    lot.update_time,
-                ]
-                for lot in lots
-            ),
-        )
-    serials = sorted(after for _, after in transaction.serials.changed())
-    if serials:
-        yield writes.UPSERT_SERIALS, _turned(serials)
+def _lot_columns(lot: Lot) -> list[Any]:
+    return [
+        *lot.key,
+        lot.expiry_date,
+        lot.on_hand,
+        lot.reserved,
+        lot.serials,
+        lot.version,
+        lot.create_time,
+        lot.update_time,
+    ]
 
 
 def _records(transaction: Transaction) -> list[Any]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from tests.integration.command_svc.lanes import Processes, processes
 from tests.integration.command_svc.shop import Shop, open_shop
+from tests.integration.command_svc.story import Story
 from tests.stack_fixture import RunningStack, running_stack
 
 
@@ -22,6 +23,13 @@ def database() -> Iterator[RunningStack]:
 async def shop(database: RunningStack) -> Shop:
     """Give a new item and two new places, without stock."""
     return await open_shop(database)
+
+
+@pytest.fixture
+async def story(database: RunningStack) -> AsyncIterator[Story]:
+    """Give a story that has not begun."""
+    async with Story(database) as story:
+        yield story
 
 
 @pytest.fixture(scope="package")

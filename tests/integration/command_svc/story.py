@@ -21,8 +21,11 @@ from command_svc import journal
 from command_svc.batcher import Batcher
 from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission
 from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.orders import OrderOutcome
 from command_svc.domain.refusals import Refusal
+from command_svc.domain.reservations import Resolution
 from command_svc.domain.transaction import Rows, Transaction
+from command_svc.domain.transfers import TransferOutcome
 from command_svc.store.store import CommandStore
 from inventory.journal.v1.transaction_pb2 import Transaction as Record
 from tests.stack_fixture import RunningStack
@@ -139,7 +142,8 @@ SUMS = {
                 o.skus, o.location_ids, o.lot_ids, o.quantities, o.backordered, o.shipped, o.cancelled
             ) AS p (sku, location_id, lot_id, quantity, backordered, shipped, cancelled)
         ), kept AS (
-            SELECT sku, location_id, '' AS lot_id, reserved, backordered FROM stock_levels WHERE NOT lot_tracked
+            SELECT sku, location_id, '' AS lot_id, reserved, backordered
+            FROM stock_levels WHERE NOT lot_tracked
             UNION ALL
             SELECT sku, location_id, '', 0, backordered FROM stock_levels WHERE lot_tracked
             UNION ALL
@@ -157,7 +161,8 @@ SUMS = {
         SELECT sku, location_id FROM (
             SELECT h.sku, h.location_id, h.backordered > 0 AS waits,
                    h.sku || ' ' || h.location_id = ANY(o.waiting) AS found
-            FROM orders AS o, unnest(o.skus, o.location_ids, o.backordered) AS h (sku, location_id, backordered)
+            FROM orders AS o, unnest(o.skus, o.location_ids, o.backordered)
+                AS h (sku, location_id, backordered)
         ) AS w GROUP BY sku, location_id HAVING bool_or(waits) <> bool_or(found)
     """,
     "transfers sum up to what is in transit": """
@@ -178,7 +183,7 @@ class Story:
     """Commands on items and places of its own, through a lane; use as an async context manager."""
 
     def __init__(self, stack: RunningStack) -> None:
-        self._owner = stack.postgres_url("owner")
+        self._owner = psycopg.connect(stack.postgres_url("owner"), row_factory=dict_row, autocommit=True)
         self._told: list[Transaction] = []
         self._store = CommandStore(
             stack.postgres_url("command"),
@@ -193,6 +198,7 @@ class Story:
         self._numbers = count()
 
     async def __aenter__(self) -> Self:
+        self._open.enter_context(self._owner)
         await self._open.enter_async_context(self._store)
         await self._open.enter_async_context(self._batcher)
         return self
@@ -218,6 +224,7 @@ class Story:
         """Carry out a command; return its outcome, which is of the kind named."""
         (outcome,) = await self.all(command)
         assert isinstance(outcome, kind)
+        self._check_answer(outcome)
         return outcome
 
     async def all(self, *commands: Command) -> list[Outcome]:
@@ -248,8 +255,7 @@ class Story:
 
     def ask(self, statement: str, *parameters: object) -> list[Row]:
         """Return the rows of a query."""
-        with psycopg.connect(self._owner, row_factory=dict_row) as connection:
-            return connection.execute(statement.encode(), parameters).fetchall()
+        return self._owner.execute(statement.encode(), parameters).fetchall()
 
     def history(self, sku: str, location_id: str) -> list[tuple[Any, ...]]:
         """Return the entries of a level: kind, reason, the four deltas and the lot."""
@@ -269,11 +275,15 @@ class Story:
         found = await self.read()
         for kind in KINDS:
             assert dict(getattr(found, kind)) == self._decided(kind), kind
+        self.check_sums()
+        self._check_journal()
+        return found
+
+    def check_sums(self) -> None:
+        """Check that what the tables say of the story's items adds up."""
         for rule, statement in SUMS.items():
             mine = [row for row in self.ask(statement) if str(row["sku"]).endswith(self._name)]
             assert mine == [], rule
-        self._check_journal()
-        return found
 
     async def read(self) -> Transaction:
         """Return all that was decided upon, as the store reads it."""
@@ -290,6 +300,23 @@ class Story:
         seen: list[Transaction] = []
         await self._store.transact(scope, seen.append)
         return seen[-1]
+
+    def _check_answer(self, outcome: object) -> None:
+        """Check that the answer to a lone command tells the rows as its transaction leaves them."""
+        last = self._told[-1]
+        match outcome:
+            case OrderOutcome():
+                assert outcome.order == last.orders[outcome.order.order_id]
+                levels = outcome.levels
+            case TransferOutcome():
+                assert outcome.transfer == last.transfers[outcome.transfer.transfer_id]
+                levels = outcome.levels
+            case Resolution():
+                assert outcome.reservation == last.reservations[outcome.reservation.reservation_id]
+                levels = outcome.levels
+            case _:
+                return
+        assert all(last.levels[level.key] == level for level in levels)
 
     def _keep(self, transaction: Transaction) -> Sequence[bytes]:
         self._told.append(transaction)
@@ -311,7 +338,7 @@ class Story:
                 for message in getattr(record, kind):
                     name = tuple(_value(message, field) for field in key)
                     before = told[kind].get(name)
-                    if before is None or getattr(before, "version") < getattr(message, "version"):
+                    if before is None or _value(before, "version") < _value(message, "version"):
                         told[kind][name] = message
         for kind, messages in told.items():
             table, key = TOLD[kind]
@@ -346,9 +373,8 @@ def _told_of(kind: str, message: Message) -> Row:
                 f"{one.name}{end}": getattr(quantities, one.name) for one in quantities.DESCRIPTOR.fields
             }
         elif field.name == "address":
-            said |= {
-                one.name: getattr(message.address, one.name) for one in message.address.DESCRIPTOR.fields
-            }
+            address = getattr(message, field.name)
+            said |= {one.name: getattr(address, one.name) for one in address.DESCRIPTOR.fields}
             said["address_lines"] = list(said.pop("lines"))
         elif field.name in {"dimensions", "coordinates"}:
             there = message.HasField(field.name)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
+from command_svc.domain.batch import Command
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.orders import (
     CancelOrder,
@@ -30,20 +30,12 @@ from command_svc.domain.reservations import (
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from tests.integration.command_svc.story import Story
-from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 
 TERMS = Terms(Strategy("PRIORITY"))
 LATER = TERMS._replace(backorder=True)
 HOUR = timedelta(hours=1)
-
-
-@pytest.fixture
-async def story(database: RunningStack) -> AsyncIterator[Story]:
-    """Give a story that has not begun."""
-    async with Story(database) as story:
-        yield story
 
 
 async def test_an_order_waits_is_filled_shipped_in_parts_and_comes_back(story: Story) -> None:
@@ -88,6 +80,18 @@ async def test_an_order_waits_is_filled_shipped_in_parts_and_comes_back(story: S
     ]
 
 
+async def test_what_an_order_gives_back_may_be_what_it_waits_for(story: Story) -> None:
+    mug, north = await story.item("mug"), await story.place("north")
+    level = LevelKey(mug, north)
+    await story.all(AddStock(level, 2, "RECEIPT"), SetStockPolicy(level, backorder_limit=9))
+    placed = await story.one(PlaceOrder((WantedLine(mug, north, 3),), LATER), OrderOutcome)
+    order_id = placed.order.order_id
+    await story.one(FulfillOrder(order_id), OrderOutcome)
+    back = await story.one(ReturnOrder(order_id, (ReturnedUnits(level, 2),)), OrderOutcome)
+    assert back.order.allocations == (Allocation(level, 3, 0, 2, 0, 2),)
+    assert (await story.check()).levels[level][1:4] == (2, 1, 0)
+
+
 @pytest.mark.parametrize("how", ["moved", "cancelled", "released", "adjusted", "returned"])
 async def test_whatever_becomes_available_goes_to_the_oldest_who_waits(story: Story, how: str) -> None:
     mug, north, south = await story.item("mug"), await story.place("north"), await story.place("south")
@@ -104,15 +108,14 @@ async def test_whatever_becomes_available_goes_to_the_oldest_who_waits(story: St
     older = (await story.one(PlaceOrder((WantedLine(mug, north, 1),), LATER), OrderOutcome)).order.order_id
     younger = (await story.one(PlaceOrder(line, LATER), OrderOutcome)).order.order_id
     assert (await story.check()).levels[here].backordered == 3
-    await story.all(
-        {
-            "moved": MoveStock(there, here, 2, "REBALANCE"),
-            "cancelled": CancelOrder(shipped),
-            "released": CancelReservation(held.reservation.reservation_id),
-            "adjusted": AdjustStock(here, "FOUND", delta=2),
-            "returned": ReturnOrder(shipped, (ReturnedUnits(here, 2),)),
-        }[how]
-    )
+    ways: dict[str, Command] = {
+        "moved": MoveStock(there, here, 2, "REBALANCE"),
+        "cancelled": CancelOrder(shipped),
+        "released": CancelReservation(held.reservation.reservation_id),
+        "adjusted": AdjustStock(here, "FOUND", delta=2),
+        "returned": ReturnOrder(shipped, (ReturnedUnits(here, 2),)),
+    }
+    await story.all(ways[how])
     found = await story.check()
     assert found.orders[older].waits_at(here) == 0
     assert found.orders[younger].waits_at(here) == 1

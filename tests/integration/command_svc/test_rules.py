@@ -45,7 +45,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "stock_movements": {"SELECT", "INSERT"},
         "requests": {"SELECT", "INSERT"},
         "journal": {"SELECT", "INSERT"},
-        **dict.fromkeys(KEPT, {"SELECT", "INSERT", "UPDATE"}),
+        **{table: {"SELECT", "INSERT", "UPDATE"} for table in KEPT},
     },
     "query": {
         "items": {"SELECT"},
@@ -53,7 +53,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "stock_levels": {"SELECT"},
         "stock_movements": {"SELECT"},
         "journal": {"SELECT"},
-        **dict.fromkeys(KEPT, {"SELECT"}),
+        **{table: {"SELECT"} for table in KEPT},
     },
     "cdc": {
         "items": {"SELECT"},
