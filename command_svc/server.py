@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any
 
+import grpc
 import structlog
 
 from command_svc import journal, sweeper
 from command_svc.batcher import Batcher, Limits
 from command_svc.config import CommandSettings
-from command_svc.services.catalog import ItemCommands, LocationCommands
+from command_svc.mapping.registry import MAPPINGS
+from command_svc.services.items import ItemCommands
+from command_svc.services.locations import LocationCommands
+from command_svc.services.orders import OrderCommands
 from command_svc.services.reservations import ReservationCommands
 from command_svc.services.stock import StockCommands
+from command_svc.services.transfers import TransferCommands
 from command_svc.store.errors import StoreError, UnavailableError
 from command_svc.store.store import CommandStore
-from inventory.command.v1 import (
-    item_command_service_pb2,
-    item_command_service_pb2_grpc,
-    location_command_service_pb2,
-    location_command_service_pb2_grpc,
-    reservation_command_service_pb2,
-    reservation_command_service_pb2_grpc,
-    stock_command_service_pb2,
-    stock_command_service_pb2_grpc,
+from inventory.command.v1.item_command_service_pb2 import BatchCreateItemsRequest
+from inventory.command.v1.item_command_service_pb2_grpc import add_ItemCommandServiceServicer_to_server
+from inventory.command.v1.location_command_service_pb2_grpc import (
+    add_LocationCommandServiceServicer_to_server,
+)
+from inventory.command.v1.order_command_service_pb2_grpc import add_OrderCommandServiceServicer_to_server
+from inventory.command.v1.reservation_command_service_pb2 import BatchReserveStockRequest
+from inventory.command.v1.reservation_command_service_pb2_grpc import (
+    add_ReservationCommandServiceServicer_to_server,
+)
+from inventory.command.v1.stock_command_service_pb2 import BatchStockRequest
+from inventory.command.v1.stock_command_service_pb2_grpc import add_StockCommandServiceServicer_to_server
+from inventory.command.v1.transfer_command_service_pb2_grpc import (
+    add_TransferCommandServiceServicer_to_server,
 )
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
@@ -71,55 +83,22 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
 
 
 def _services(batcher: Batcher) -> list[Service]:
-    items, locations, stock = ItemCommands(batcher), LocationCommands(batcher), StockCommands(batcher)
-    reservations = ReservationCommands(batcher)
+    def service(name: str, add: Callable[[Any, grpc.aio.Server], None], servicer: object) -> Service:
+        return Service(f"inventory.command.v1.{name}CommandService", partial(add, servicer))
+
     return [
-        Service(
-            "inventory.command.v1.ItemCommandService",
-            lambda server: item_command_service_pb2_grpc.add_ItemCommandServiceServicer_to_server(
-                items, server
-            ),
-        ),
-        Service(
-            "inventory.command.v1.LocationCommandService",
-            lambda server: location_command_service_pb2_grpc.add_LocationCommandServiceServicer_to_server(
-                locations, server
-            ),
-        ),
-        Service(
-            "inventory.command.v1.ReservationCommandService",
-            lambda server: (
-                reservation_command_service_pb2_grpc.add_ReservationCommandServiceServicer_to_server(
-                    reservations, server
-                )
-            ),
-        ),
-        Service(
-            "inventory.command.v1.StockCommandService",
-            lambda server: stock_command_service_pb2_grpc.add_StockCommandServiceServicer_to_server(
-                stock, server
-            ),
-        ),
+        service("Item", add_ItemCommandServiceServicer_to_server, ItemCommands(batcher)),
+        service("Location", add_LocationCommandServiceServicer_to_server, LocationCommands(batcher)),
+        service("Order", add_OrderCommandServiceServicer_to_server, OrderCommands(batcher)),
+        service("Reservation", add_ReservationCommandServiceServicer_to_server, ReservationCommands(batcher)),
+        service("Stock", add_StockCommandServiceServicer_to_server, StockCommands(batcher)),
+        service("Transfer", add_TransferCommandServiceServicer_to_server, TransferCommands(batcher)),
     ]
 
 
 def _warm() -> None:
     """Compile the rules of every request, so that no first caller waits for it."""
-    warm(
-        reservation_command_service_pb2.BatchReserveStockRequest,
-        reservation_command_service_pb2.CancelReservationRequest,
-        reservation_command_service_pb2.ConfirmReservationRequest,
-        reservation_command_service_pb2.ExtendReservationRequest,
-        reservation_command_service_pb2.ReserveStockRequest,
-        stock_command_service_pb2.SetStockPolicyRequest,
-        stock_command_service_pb2.AddStockRequest,
-        stock_command_service_pb2.RemoveStockRequest,
-        stock_command_service_pb2.AdjustStockRequest,
-        stock_command_service_pb2.MoveStockRequest,
-        stock_command_service_pb2.BatchStockRequest,
-        item_command_service_pb2.CreateItemRequest,
-        location_command_service_pb2.CreateLocationRequest,
-    )
+    warm(*MAPPINGS, BatchCreateItemsRequest, BatchReserveStockRequest, BatchStockRequest)
 
 
 async def _keep_partitions(store: CommandStore) -> None:

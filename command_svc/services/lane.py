@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol, TypeVar, cast
+
+from google.protobuf.message import Message
+from grpc.aio import ServicerContext
 
 from command_svc.batcher import Batcher, ClosedError, QueueFullError
 from command_svc.domain.batch import AtomicRefusalError, Request, Submission, Verdict
 from command_svc.domain.refusals import Refusal
+from command_svc.mapping.registry import member_of, request_of
+from command_svc.mapping.requests import CommandMessage, new_request_id
 from command_svc.store.errors import ConflictError
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving import tokens
 from serving.errors import CallError, unavailable
+from serving.identity import actor
+from serving.validation import check
+
+Context = ServicerContext[Any, Any]
+Member_co = TypeVar("Member_co", covariant=True)
 
 RETRY_AFTER = 0.5
 """Seconds after which a refused or failed command may be tried again."""
@@ -42,38 +53,56 @@ async def carry_out(batcher: Batcher, submission: Submission) -> list[Verdict]:
         raise unavailable("database", RETRY_AFTER) from error
 
 
-async def carry_out_one(batcher: Batcher, request: Request, *, validate_only: bool) -> bytes:
-    """Return the encoded answer of a single request; raises CallError when it is refused."""
+async def answer(batcher: Batcher, message: Message, context: Context) -> bytes:
+    """Return the encoded answer to a single command; raises CallError when it is refused."""
+    request = request_of(message, actor(context))
+    validate_only = cast("CommandMessage", message).validate_only
     (verdict,) = await carry_out(batcher, Submission((request,), validate_only=validate_only))
     if isinstance(verdict, Refusal):
         raise call_error(verdict)
     return verdict
 
 
-async def carry_out_batch(
-    batcher: Batcher, makers: Iterable[Callable[[], Request]], *, atomic: bool, validate_only: bool
-) -> list[bytes | CallError]:
-    """Return, for each request of a batch, its encoded answer or why it was refused.
+class BatchMessage(Protocol[Member_co]):
+    """What the request message of every batch has."""
 
-    `makers` make the requests; one that raises CallError refuses that request alone, or, if the batch is
-    atomic, the whole batch. Raises CallError, naming the command_index, when an atomic batch is refused.
+    request_id: str
+    validate_only: bool
+    atomic: bool
+
+    @property
+    def commands(self) -> Sequence[Member_co]:
+        """The commands, in their order."""
+
+
+async def answer_batch(
+    batcher: Batcher, batch: BatchMessage[Member_co], context: Context, unwrap: Callable[[Member_co], Message]
+) -> tuple[str, list[bytes | CallError]]:
+    """Return the request id of a batch and, for each command, its encoded answer or why it was refused.
+
+    `unwrap` returns the message of a command. A command without an id of its own has the batch's with its
+    index. One that breaks a rule is refused alone or, if the batch is atomic, with all of it. Raises
+    CallError, naming the command_index, when an atomic batch is refused.
     """
+    check(cast("Message", batch))
+    batch_id = batch.request_id or new_request_id()
+    caller = actor(context)
     answers: dict[int, bytes | CallError] = {}
     requests: dict[int, Request] = {}
-    for index, make in enumerate(makers):
+    for index, command in enumerate(batch.commands):
         try:
-            requests[index] = make()
+            requests[index] = member_of(unwrap(command), f"{batch_id}.{index}", caller)
         except CallError as error:
-            if atomic:
+            if batch.atomic:
                 error.metadata["command_index"] = str(index)
                 raise
             answers[index] = error
     if requests:
-        submission = Submission(tuple(requests.values()), atomic, validate_only)
+        submission = Submission(tuple(requests.values()), batch.atomic, batch.validate_only)
         verdicts = await carry_out(batcher, submission)
         for index, verdict in zip(requests, verdicts, strict=True):
             answers[index] = call_error(verdict) if isinstance(verdict, Refusal) else verdict
-    return [answers[index] for index in range(len(answers))]
+    return batch_id, [answers[index] for index in range(len(answers))]
 
 
 def newest(consistency_tokens: Iterable[str]) -> str:
