@@ -72,7 +72,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         try:
             yield GrpcServer(
                 settings,
-                _services(batcher),
+                services(batcher),
                 dependencies=[Dependency("database", store.ping)],
                 unavailable={UnavailableError: "database"},
             )
@@ -82,7 +82,9 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
             await asyncio.wait(jobs)
 
 
-def _services(batcher: Batcher) -> list[Service]:
+def services(batcher: Batcher) -> list[Service]:
+    """Return every service of the command side, on one lane."""
+
     def service(name: str, add: Callable[[Any, grpc.aio.Server], None], servicer: object) -> Service:
         return Service(f"inventory.command.v1.{name}CommandService", partial(add, servicer))
 

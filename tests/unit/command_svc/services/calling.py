@@ -1,0 +1,81 @@
+"""Calling every RPC by its name, and taking refusals apart."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, cast
+
+import grpc
+import pytest
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+
+from command_svc.batcher import Batcher
+from command_svc.server import services
+from serving.server import GrpcServer
+from serving.settings import ServerSettings
+from tests.unit.command_svc.services.good import CONTRACTS, Fields, build
+
+
+class Commands:
+    """Every RPC of the command side over one channel."""
+
+    def __init__(self, channel: grpc.aio.Channel) -> None:
+        self._channel = channel
+
+    async def call(self, rpc: str, request: Message, *, actor: str | bytes | None = None) -> Any:  # noqa: ANN401
+        """Call an RPC by its name."""
+        metadata = [] if actor is None else [("x-inventory-actor", actor)]
+        return await self._method(rpc)(request, timeout=5, metadata=metadata)
+
+    async def do(self, rpc: str, **change: object) -> Any:  # noqa: ANN401
+        """Call an RPC with its good request, changed."""
+        return await self.call(rpc, build(rpc, cast("Fields", change)))
+
+    def _method(self, rpc: str) -> Callable[..., Awaitable[Any]]:
+        for contract in CONTRACTS:
+            for service in contract.DESCRIPTOR.services_by_name.values():
+                if rpc in service.methods_by_name:
+                    answer = getattr(contract, service.methods_by_name[rpc].output_type.name)
+                    return cast(
+                        "Callable[..., Awaitable[Any]]",
+                        self._channel.unary_unary(
+                            f"/{service.full_name}/{rpc}",
+                            request_serializer=lambda message: message.SerializeToString(),
+                            response_deserializer=answer.FromString,
+                        ),
+                    )
+        raise KeyError(rpc)
+
+
+def make_server(batcher: Batcher) -> GrpcServer:
+    """Return a server of all commands on a free port, not yet listening."""
+    settings = ServerSettings.model_validate(
+        {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1}
+    )
+    return GrpcServer(settings, services(batcher), dependencies=[], unavailable={})
+
+
+class Refused:
+    """A status with its details, taken apart."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        info, bad_request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+        for detail in status.details:
+            detail.Unpack(info)
+            detail.Unpack(bad_request)
+        self.code = status.code
+        self.domain = info.domain
+        self.reason = info.reason
+        self.metadata = dict(info.metadata)
+        self.fields = {violation.field for violation in bad_request.field_violations}
+
+
+async def refusal(call: Awaitable[object]) -> Refused:
+    """Return why the call is refused; fail if it is not."""
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call
+    packed = cast("bytes", (refused.value.trailing_metadata() or {})["grpc-status-details-bin"])
+    status = status_pb2.Status.FromString(packed)
+    assert status.code == refused.value.code().value[0]
+    return Refused(status)
