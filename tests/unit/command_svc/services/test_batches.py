@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -17,9 +17,12 @@ from tests.unit.command_svc.services.good import ADD, COUNT, ITEM, LINE, MOVE, R
 def batched(*given: Fields) -> list[pb.StockCommand]:
     """Return commands of a batch, each the fields of a kind named by `kind`, "add" if none."""
     return [
-        pb.StockCommand(**{fields.get("kind", "add"): {k: v for k, v in fields.items() if k != "kind"}})
-        for fields in given
+        pb.StockCommand(**cast("Any", {fields.get("kind", "add"): _without_kind(fields)})) for fields in given
     ]
+
+
+def _without_kind(fields: Fields) -> Fields:
+    return {name: value for name, value in fields.items() if name != "kind"}
 
 
 def outcomes(answer: Any) -> list[str | None]:  # noqa: ANN401 - of any batch
@@ -93,7 +96,7 @@ async def test_a_batch_gives_ids_to_the_commands_that_bring_none(
     assert [one.added.request_id for one in answer.results[:2]] == ["batch.0", "mine"]
     assert answer.results[2].removed.request_id == "batch.2"
     assert store.records.keys() == {"batch.0", "mine", "batch.2"}
-    assert [entry.request_id for entry in store.ledger] == ["batch.0", "mine", "batch.2"]
+    assert [entry.why.cause.request_id for entry in store.ledger] == ["batch.0", "mine", "batch.2"]
 
 
 async def test_a_batchs_token_is_that_of_what_it_committed_and_empty_when_nothing_was(
