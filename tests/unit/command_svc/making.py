@@ -8,13 +8,19 @@ from itertools import count
 from uuid import UUID
 
 from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission
-from command_svc.domain.catalog import PHYSICAL
+from command_svc.domain.catalog import DIGITAL, PHYSICAL, Facts
 from command_svc.domain.levels import Level, LevelKey
-from command_svc.domain.transaction import Record, Transaction
+from command_svc.domain.transaction import Record, Rows, Transaction
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 MUG = LevelKey("MUG", "WH")
 MUG_AT_STORE = LevelKey("MUG", "ST")
+FACTS = {
+    "MUG": Facts(PHYSICAL, counted=True),
+    "PEN": Facts(PHYSICAL, counted=True),
+    "SONG": Facts(DIGITAL, counted=False),
+}
+LOCATIONS = {"WH", "ST"}
 
 _numbers = count()
 
@@ -29,9 +35,10 @@ def transaction(
     return Transaction(
         id=UUID(int=next(_numbers)),
         now=now,
-        levels={level.key: level for level in levels},
-        kinds={"MUG": PHYSICAL, "PEN": PHYSICAL, "SONG": "DIGITAL"},
-        location_ids={"WH", "ST"},
+        levels=Rows((level.key, level) for level in levels),
+        reach={LevelKey(sku, location_id) for sku in FACTS for location_id in LOCATIONS},
+        facts=dict(FACTS),
+        location_ids=set(LOCATIONS),
         answered=answered or {},
     )
 

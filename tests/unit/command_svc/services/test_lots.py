@@ -37,12 +37,12 @@ async def test_units_leave_by_their_dates_and_expired_ones_are_not_sold(
 
 async def test_a_lot_must_be_named_and_keeps_its_date(commands: Commands) -> None:
     unnamed = await refusal(commands.do("AddStock", **MILK))
-    assert (unnamed.code, unnamed.reason) == (3, "LOT_REQUIRED")
+    assert (unnamed.code, unnamed.reason) == (9, "LOT_REQUIRED")
     await commands.do("AddStock", **MILK, lot={"lot_id": "A", "expiry_date": until(2080)})
     other = await refusal(commands.do("AddStock", **MILK, lot={"lot_id": "A", "expiry_date": until(2081)}))
     assert (other.code, other.reason) == (9, "LOT_MISMATCH")
     untracked = await refusal(commands.do("AddStock", lot={"lot_id": "A"}))
-    assert (untracked.code, untracked.reason) == (3, "LOT_NOT_TRACKED")
+    assert (untracked.code, untracked.reason) == (9, "LOT_NOT_TRACKED")
 
 
 async def test_a_serial_is_at_one_place(commands: Commands) -> None:
