@@ -7,17 +7,20 @@ one commit, and no two transactions of a process ever wait for the same level.
 from __future__ import annotations
 
 import asyncio
+import math
 import random
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import count
+from time import monotonic
 from typing import Protocol, Self
 
 import structlog
 
 from command_svc.domain.batch import AtomicRefusalError, Scope, Submission, Verdict, decide
-from command_svc.domain.transaction import Transaction
-from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
+from command_svc.domain.transaction import OutOfReachError, Transaction
+from command_svc.store.errors import ConflictError, UnavailableError
 
 log = structlog.get_logger()
 
@@ -25,7 +28,9 @@ log = structlog.get_logger()
 class Store(Protocol):
     """What the lane needs of the command store; see `CommandStore.transact`."""
 
-    async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
+    async def transact(
+        self, scope: Scope, decide: Callable[[Transaction], None], *, within: float = ...
+    ) -> None:
         """Lock and read the scope, decide, commit."""
 
 
@@ -33,20 +38,37 @@ class QueueFullError(Exception):
     """More commands wait than the lane takes in; nothing was tried."""
 
 
+class ExpiredError(Exception):
+    """The time given to the submission passed before it was decided; nothing of it was carried out."""
+
+
 class ClosedError(Exception):
     """The lane takes nothing in any more: the service is stopping."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Waiting:
     submission: Submission
+    deadline: float
     answer: asyncio.Future[list[Verdict]]
+    # Why the outcome of an earlier try is not known.
+    unknown: UnavailableError | None = None
+
+    def tell(self, outcome: list[Verdict] | Exception) -> None:
+        """Answer the caller, unless it has gone."""
+        if self.answer.done():
+            return
+        if isinstance(outcome, Exception):
+            self.answer.set_exception(outcome)
+        else:
+            self.answer.set_result(outcome)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """Bounds of the lane: commands in one transaction, commands waiting, tries, seconds of back-off.
 
+    `deadline` is the longest time in seconds that a submission is worked on, whatever its caller grants.
     `patience` is for how many seconds a transaction is tried again, so that callers learn that the
     database is away before their deadlines pass. `linger` is how long, in seconds, a transaction waits
     for company; 0 for a lone process.
@@ -57,20 +79,26 @@ class Limits:
     tries: int = 6
     first_backoff: float = 0.02
     longest_backoff: float = 1.0
+    deadline: float = 30.0
     patience: float = 3.0
     linger: float = 0.0
+
+
+TRIES_TOGETHER = 2
+"""How often a batch meets other transactions before it is tried in halves: most conflicts pass at once."""
 
 
 @dataclass(slots=True)
 class Batcher:
     """Takes submissions in and answers each once its transaction is durable.
 
-    Use as an async context manager: leaving it answers what waits, then stops.
+    Transactions run in the lane's own task: no caller that goes away cancels one. Use as an async context
+    manager: leaving it answers what waits, then stops.
     """
 
     store: Store
     limits: Limits = field(default_factory=Limits)
-    _queue: deque[_Waiting] = field(default_factory=deque)
+    _queue: OrderedDict[_Waiting, int] = field(default_factory=OrderedDict)
     _queued: int = 0
     _arrival: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
@@ -86,23 +114,29 @@ class Batcher:
         if self._lane is not None:
             await self._lane
 
-    async def submit(self, submission: Submission) -> list[Verdict]:
+    async def submit(self, submission: Submission, within: float = math.inf) -> list[Verdict]:
         """Carry the submission out; return a verdict for each request once it is durable.
 
-        A caller that goes away before its turn takes its submission with it; afterwards it is carried
-        out all the same. Raises AtomicRefusalError, QueueFullError, ClosedError, and StoreError when the
-        database stays away, after which a repeat with the same request ids is safe.
+        After `within` seconds it is not begun any more. A caller that goes away before its turn, or between
+        two tries, takes its submission with it; otherwise it is carried out all the same. Raises
+        AtomicRefusalError, QueueFullError, ExpiredError, ClosedError, and StoreError when the database
+        stays away, after which a repeat with the same request ids is safe.
         """
         if self._closing:
             raise ClosedError
         size = len(submission.requests)
         if self._queue and self._queued + size > self.limits.queue:
             raise QueueFullError
-        waiting = _Waiting(submission, asyncio.get_running_loop().create_future())
-        self._queue.append(waiting)
+        deadline = monotonic() + min(within, self.limits.deadline)
+        waiting = _Waiting(submission, deadline, asyncio.get_running_loop().create_future())
+        self._queue[waiting] = size
         self._queued += size
         self._arrival.set()
-        return await waiting.answer
+        try:
+            return await waiting.answer
+        except asyncio.CancelledError:
+            self._queued -= self._queue.pop(waiting, 0)
+            raise
 
     async def _run(self) -> None:
         while True:
@@ -113,79 +147,133 @@ class Batcher:
                 await self._arrival.wait()
                 if self.limits.linger and not self._closing:
                     await asyncio.sleep(self.limits.linger)
-            batch = self._take(self.limits.batch)
-            if batch:
-                await self._settle(batch)
+            if batch := self._take(self.limits.batch):
+                await self._settle(batch, monotonic() + self.limits.patience)
 
     def _take(self, limit: int) -> list[_Waiting]:
         """Return the next submissions: as many as have up to `limit` requests, but at least one."""
         batch: list[_Waiting] = []
         size = 0
         while self._queue:
-            waiting = self._queue[0]
-            added = len(waiting.submission.requests)
+            waiting, added = self._queue.popitem(last=False)
             if batch and size + added > limit:
+                self._queue[waiting] = added
+                self._queue.move_to_end(waiting, last=False)
                 break
-            self._queue.popleft()
             self._queued -= added
-            if not waiting.answer.done():  # else its caller has gone
-                batch.append(waiting)
-                size += added
+            batch.append(waiting)
+            size += added
         return batch
 
-    async def _settle(self, batch: list[_Waiting]) -> None:
-        """Commit the batch, in halves if the database refuses it whole, and answer every caller."""
-        try:
-            answers = await self._commit(batch)
-        except RejectedError as error:
-            if len(batch) > 1:
-                half = len(batch) // 2
-                await self._settle(batch[:half])
-                await self._settle(batch[half:])
+    async def _settle(self, batch: list[_Waiting], give_up: float, together: int = TRIES_TOGETHER) -> None:
+        """Commit the batch and answer every caller.
+
+        Tries again while others are in the way or the database is away, until `give_up`: safe even when a
+        commit's outcome is unknown, for its request records tell. What fails as a whole is tried in
+        halves, so that nobody fails for a neighbour.
+        """
+        for attempt in count(1):
+            batch = _wanted(batch, monotonic())
+            if not batch:
                 return
-            answers = [error]
-        except UnavailableError as error:
+            try:
+                apart = await self._commit(batch)
+                break
+            except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
+                failure = error
+            if len(batch) > 1 and _may_be_of_one(failure, attempt, together):
+                half = len(batch) // 2
+                await self._settle(batch[:half], give_up, together=1)
+                await self._settle(batch[half:], give_up, together=1)
+                return
+            may_pass = isinstance(failure, ConflictError | UnavailableError)
+            if not may_pass or attempt >= self.limits.tries or monotonic() >= give_up:
+                self._give_up(batch, failure)
+                return
+            log.info("trying a transaction again", attempt=attempt, reason=type(failure).__name__)
+            batch = await self._pause(batch, attempt)
+        for waiting in apart:
+            await self._settle([waiting], give_up)
+
+    def _give_up(self, batch: list[_Waiting], failure: Exception) -> None:
+        if isinstance(failure, UnavailableError):
             # Who waits behind this transaction has waited as long: nobody is to wait for the next one too.
             batch = batch + self._take(self._queued)
-            answers = [error] * len(batch)
-        except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
-            answers = [error] * len(batch)
-        for waiting, answer in zip(batch, answers, strict=True):
-            if waiting.answer.done():
-                continue
-            if isinstance(answer, Exception):
-                waiting.answer.set_exception(answer)
-            else:
-                waiting.answer.set_result(answer)
+        for waiting in batch:
+            waiting.tell(failure)
 
-    async def _commit(self, batch: list[_Waiting]) -> list[list[Verdict] | Exception]:
-        """Run the batch as one transaction, again while others are in the way or the database is away.
+    async def _pause(self, batch: list[_Waiting], attempt: int) -> list[_Waiting]:
+        """Wait before the next try; return who still wants it. Who will not is told before the wait."""
+        backoff = min(self.limits.first_backoff * 2 ** (attempt - 1), self.limits.longest_backoff)
+        seconds = random.uniform(backoff / 2, backoff)  # noqa: S311 - jitter, no secret
+        batch = _wanted(batch, monotonic() + seconds)
+        if batch:
+            await asyncio.sleep(seconds)
+        return batch
 
-        Trying again is safe even when a commit's outcome is unknown: its request records tell.
+    async def _commit(self, batch: list[_Waiting]) -> list[_Waiting]:
+        """Run the batch as one transaction and answer its callers; return those who need one of their own.
+
+        Raises what the store raises, and ConflictError when one that is alone already is out of reach.
         """
-        scope = Scope.of(waiting.submission for waiting in batch)
-        answers: list[list[Verdict] | Exception] = []
+        outcomes: list[list[Verdict] | Exception] = []
 
         def decide_all(transaction: Transaction) -> None:
-            answers.clear()
-            for waiting in batch:
-                try:
-                    answers.append(decide(transaction, waiting.submission))
-                except AtomicRefusalError as refusal:
-                    answers.append(refusal)
+            outcomes.clear()
+            outcomes.extend(_decide(transaction, waiting) for waiting in batch)
 
-        time = asyncio.get_running_loop().time
-        give_up = time() + self.limits.patience
-        backoff = self.limits.first_backoff
-        for attempt in range(1, self.limits.tries + 1):
-            try:
-                await self.store.transact(scope, decide_all)
-            except (ConflictError, UnavailableError) as error:
-                if attempt == self.limits.tries or time() >= give_up:
-                    raise
-                log.info("trying a transaction again", attempt=attempt, reason=type(error).__name__)
-                await asyncio.sleep(random.uniform(backoff / 2, backoff))  # noqa: S311 - jitter, no secret
-                backoff = min(2 * backoff, self.limits.longest_backoff)
+        scope = Scope.of(waiting.submission for waiting in batch)
+        longest = max(waiting.deadline for waiting in batch) - monotonic()
+        try:
+            await self.store.transact(scope, decide_all, within=longest)
+        except UnavailableError as error:
+            for waiting in batch:
+                waiting.unknown = error
+            raise
+        apart: list[_Waiting] = []
+        for waiting, outcome in zip(batch, outcomes, strict=True):
+            if not isinstance(outcome, OutOfReachError):
+                waiting.tell(outcome)
+            elif len(batch) > 1:
+                apart.append(waiting)
             else:
-                return answers
-        raise AssertionError("unreachable: the last attempt returns or raises")
+                # What is out of reach has been committed since the locks were taken.
+                raise ConflictError(str(outcome)) from outcome
+        return apart
+
+
+def _wanted(batch: Iterable[_Waiting], moment: float) -> list[_Waiting]:
+    """Return those whose callers still want an answer at `moment`; tell the others."""
+    wanted: list[_Waiting] = []
+    for waiting in batch:
+        if waiting.deadline <= moment:
+            waiting.tell(_expired(waiting))
+        elif not waiting.answer.done():
+            wanted.append(waiting)
+    return wanted
+
+
+def _may_be_of_one(failure: Exception, attempt: int, together: int) -> bool:
+    """Tell whether a batch may fail because of one of it, so that the others are better tried without."""
+    if isinstance(failure, ConflictError):
+        return attempt >= together
+    return not isinstance(failure, UnavailableError)
+
+
+def _decide(transaction: Transaction, waiting: _Waiting) -> list[Verdict] | Exception:
+    """Return what becomes of one submission; if that is an exception, nothing of it is left behind."""
+    if waiting.deadline <= monotonic():
+        return _expired(waiting)
+    start = transaction.mark()
+    try:
+        return decide(transaction, waiting.submission)
+    except AtomicRefusalError as refusal:
+        return refusal
+    except Exception as error:  # noqa: BLE001 - a fault in one is no reason to fail its neighbours
+        transaction.undo_to(start)
+        return error
+
+
+def _expired(waiting: _Waiting) -> Exception:
+    # Of a try whose outcome is unknown, nobody may say that nothing was done.
+    return waiting.unknown or ExpiredError()

@@ -7,6 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from serving.settings import ServerSettings
 
+LINGER_OF_SEVERAL = 0.002
+
 
 class CommandSettings(ServerSettings):
     """What the command service can be told; see also ServerSettings."""
@@ -34,12 +36,20 @@ class CommandSettings(ServerSettings):
     max_queued_commands: int = Field(
         8192, ge=1, le=1_000_000, description="most commands that wait for a transaction; more are refused"
     )
-    linger_seconds: float = Field(
-        0.0,
+    linger_seconds: float | None = Field(
+        None,
         ge=0,
         le=0.1,
-        description="wait for company before a transaction; about 0.002 pays with workers > 1",
+        description="wait for company before a transaction; by default 0.002 with several workers, else none",
     )
     sweep_interval_seconds: float = Field(
         0.5, gt=0, le=60, description="pause between two looks for expired reservations"
     )
+
+    @property
+    def linger(self) -> float:
+        """The seconds a transaction waits for company."""
+        if self.linger_seconds is not None:
+            return self.linger_seconds
+        # Several lanes split what arrives into smaller transactions, and each costs a flush of the log.
+        return LINGER_OF_SEVERAL if self.workers > 1 else 0.0

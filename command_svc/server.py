@@ -62,7 +62,8 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
     limits = Limits(
         batch=settings.max_batch_commands,
         queue=settings.max_queued_commands,
-        linger=settings.linger_seconds,
+        deadline=settings.max_deadline_seconds,
+        linger=settings.linger,
     )
     async with store, Batcher(store, limits) as batcher:
         jobs = [

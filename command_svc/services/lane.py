@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
-from command_svc.batcher import Batcher, ClosedError, QueueFullError
+from command_svc.batcher import Batcher, ClosedError, ExpiredError, QueueFullError
 from command_svc.domain.batch import AtomicRefusalError, Request, Submission, Verdict
 from command_svc.domain.refusals import Refusal
 from command_svc.mapping.registry import member_of, request_of
@@ -19,6 +20,7 @@ from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving import tokens
 from serving.errors import CallError, unavailable
 from serving.identity import actor
+from serving.interceptor import remaining
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -26,6 +28,8 @@ Member_co = TypeVar("Member_co", covariant=True)
 
 RETRY_AFTER = 0.5
 """Seconds after which a refused or failed command may be tried again."""
+WORKING_SHARE = 0.95
+"""How much of a call's time its command may take: the rest is for the answer, and why there is none."""
 
 
 def call_error(refusal: Refusal, **more: str) -> CallError:
@@ -37,7 +41,7 @@ def call_error(refusal: Refusal, **more: str) -> CallError:
 async def carry_out(batcher: Batcher, submission: Submission) -> list[Verdict]:
     """Return the submission's verdicts; raises CallError when none of it was carried out."""
     try:
-        return await batcher.submit(submission)
+        return await batcher.submit(submission, _working_time())
     except AtomicRefusalError as error:
         raise call_error(error.refusal, command_index=str(error.index)) from error
     except QueueFullError as error:
@@ -46,11 +50,22 @@ async def carry_out(batcher: Batcher, submission: Submission) -> list[Verdict]:
             "too many commands wait: try again, with the same request id",
             retry_after=RETRY_AFTER,
         ) from error
+    except ExpiredError as error:
+        raise CallError(
+            error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED, "the call's time passed before its turn came"
+        ) from error
     except ClosedError as error:
         raise unavailable("command service", RETRY_AFTER) from error
     except ConflictError as error:
-        # Every try met another transaction; the next may not.
+        # Every try met other transactions; the next may not.
         raise unavailable("database", RETRY_AFTER) from error
+
+
+def _working_time() -> float:
+    try:
+        return WORKING_SHARE * remaining()
+    except LookupError:  # on behalf of no call: as long as the lane allows
+        return math.inf
 
 
 async def answer(batcher: Batcher, message: Message, context: Context) -> bytes:

@@ -1,7 +1,8 @@
 """What can go wrong in the store. No driver's text leaves it.
 
 StoreError
-├── ConflictError          another transaction was in the way: the same work may be tried again
+├── ConflictError          other transactions were in the way, for too long perhaps: nothing was done, and
+│                          the same work may be tried again
 ├── UnavailableError       the database did not answer, or not in time; whether the work was committed
 │                          is unknown, and trying it again finds out by its request ids
 └── RejectedError          the database refused the work itself: trying it again would not help
@@ -36,7 +37,8 @@ _TABLE: tuple[tuple[type[Exception], type[StoreError]], ...] = (
     (psycopg.errors.SerializationFailure, ConflictError),
     (psycopg.errors.DeadlockDetected, ConflictError),
     (psycopg.errors.LockNotAvailable, ConflictError),
-    (psycopg.errors.QueryCanceled, UnavailableError),
+    # Out of time: what was running is undone, and it was most likely waiting for others.
+    (psycopg.errors.QueryCanceled, ConflictError),
     (psycopg.errors.TooManyConnections, UnavailableError),
     (psycopg.OperationalError, UnavailableError),
     (psycopg.InterfaceError, UnavailableError),

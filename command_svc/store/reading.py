@@ -21,6 +21,12 @@ Cursors = dict[str, Cursor]
 Found = Sequence[tuple[Any, ...]]
 
 
+async def set_timeout(connection: Connection, seconds: float) -> None:
+    """Bound every statement of the transaction; in pipeline mode, this costs no round trip."""
+    # 0 would mean no bound at all.
+    await _execute(connection, statements.SET_TIMEOUT, f"{max(1, int(seconds * 1000))}ms")
+
+
 async def read(connection: Connection, scope: Scope) -> Transaction:
     """Lock the levels of `scope` and read all of it, on a connection in pipeline mode.
 

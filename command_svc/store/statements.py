@@ -6,6 +6,8 @@ for text, 6 µs for a time and 240 µs for bytes in its text format.
 
 # ruff: noqa: S608 - what is put together here are names of our own
 
+SET_TIMEOUT = "SELECT set_config('statement_timeout', %b::text, true)"
+
 _LEVEL = """l.sku, l.location_id, l.on_hand, l.reserved, l.backordered, l.in_transit,
        l.safety_stock, l.reorder_point, l.backorder_limit, l.version, l.update_time, l.lot_tracked"""
 

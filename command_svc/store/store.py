@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import math
+import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Self, TypeVar
 from uuid import UUID
 
@@ -14,12 +19,16 @@ from command_svc.domain.batch import Scope
 from command_svc.domain.transaction import Transaction
 from command_svc.store import statements
 from command_svc.store.errors import translate
-from command_svc.store.reading import Connection, read
+from command_svc.store.reading import Connection, read, set_timeout
 from command_svc.store.writing import effects
 
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 1.0
+LOCK_SECONDS = 0.5
+"""The longest wait for a lock: others hold theirs for milliseconds, and a whole lane waits with the one."""
+SILENCE_SECONDS = 1.0
+"""How long after its time a transaction may stay unanswered: a database that lives has ended it by then."""
 
 
 class CommandStore:
@@ -40,6 +49,8 @@ class CommandStore:
     ) -> None:
         """Take the pool's size and, in seconds, the longest a statement and a connection may take."""
         self._encode_journal = encode_journal
+        self._statement_timeout = statement_timeout
+        self._connect_timeout = connect_timeout
         milliseconds = int(statement_timeout * 1000)
         self._pool = AsyncConnectionPool[Connection](
             database_url,
@@ -57,6 +68,7 @@ class CommandStore:
                 # A database host that is gone says nothing: give up on it all the same.
                 "tcp_user_timeout": 2 * milliseconds,
                 "options": f"-c timezone=UTC -c statement_timeout={milliseconds} "
+                f"-c lock_timeout={int(LOCK_SECONDS * 1000)} "
                 f"-c idle_in_transaction_session_timeout={milliseconds}",
             },
         )
@@ -98,16 +110,20 @@ class CommandStore:
 
         return await self._run(work)
 
-    async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
+    async def transact(
+        self, scope: Scope, decide: Callable[[Transaction], None], *, within: float = math.inf
+    ) -> None:
         """Lock and read `scope`, call `decide` with what was read, commit what it entered.
 
-        Returns once that is durable (or, if `decide` entered nothing, once the locks are released). Raises
-        StoreError, and whatever `decide` raises; after UnavailableError it is unknown whether the commit
-        took place.
+        Returns once that is durable (or, if `decide` entered nothing, once the locks are released). No
+        statement of it runs longer than `within` seconds. Raises StoreError, and whatever `decide` raises;
+        after UnavailableError it is unknown whether the commit took place.
         """
+        within = min(within, self._statement_timeout)
 
         async def work(connection: Connection) -> None:
             async with connection.pipeline():
+                await set_timeout(connection, within)
                 transaction = await read(connection, scope)
                 decide(transaction)
                 if transaction.is_empty:
@@ -117,14 +133,27 @@ class CommandStore:
                     await connection.execute(statement, parameters, prepare=True)
                 await connection.commit()
 
-        await self._run(work)
+        await self._run(work, within)
 
-    async def _run(self, work: Callable[[Connection], Awaitable[T]]) -> T:
+    async def _run(self, work: Callable[[Connection], Awaitable[T]], within: float | None = None) -> T:
+        seconds = self._statement_timeout if within is None else within
+        loop = asyncio.get_running_loop()
         try:
-            async with self._pool.connection() as connection:
-                return await work(connection)
+            async with self._pool.connection(min(seconds, self._connect_timeout)) as connection:
+                # A host that hangs, or a network that swallows, would keep the lane for ever.
+                silence = loop.call_later(seconds + SILENCE_SECONDS, _cut, connection)
+                try:
+                    return await work(connection)
+                finally:
+                    silence.cancel()
         except (psycopg.Error, PoolTimeout) as error:
             raise translate(error) from error
+
+
+def _cut(connection: Connection) -> None:
+    """End the connection under whoever waits for it, who then meets a psycopg.OperationalError."""
+    with suppress(OSError), socket.socket(fileno=os.dup(connection.fileno())) as way:
+        way.shutdown(socket.SHUT_RDWR)
 
 
 async def _configure(connection: Connection) -> None:
