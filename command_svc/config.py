@@ -24,6 +24,12 @@ class CommandSettings(ServerSettings):
     statement_timeout_seconds: float = Field(
         5.0, gt=0, le=60, description="longest time for one statement, waiting for locks included"
     )
+    lock_timeout_seconds: float = Field(
+        0.5,
+        gt=0,
+        le=60,
+        description="longest wait for one lock; a whole transaction waits with whoever waits for it",
+    )
     connect_timeout_seconds: float = Field(
         3.0, gt=0, le=60, description="longest wait for a connection to the database"
     )

@@ -58,6 +58,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         connections=settings.database_connections,
         statement_timeout=settings.statement_timeout_seconds,
         connect_timeout=settings.connect_timeout_seconds,
+        lock_timeout=settings.lock_timeout_seconds,
     )
     limits = Limits(
         batch=settings.max_batch_commands,

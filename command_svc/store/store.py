@@ -25,8 +25,6 @@ from command_svc.store.writing import effects
 T = TypeVar("T")
 
 RECONNECT_SECONDS = 1.0
-LOCK_SECONDS = 0.5
-"""The longest wait for a lock: others hold theirs for milliseconds, and a whole lane waits with the one."""
 SILENCE_SECONDS = 1.0
 """How long after its time a transaction may stay unanswered: a database that lives has ended it by then."""
 
@@ -38,7 +36,7 @@ class CommandStore:
     context manager; entering it does not wait for the database.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named by whoever calls
         self,
         database_url: str,
         encode_journal: Callable[[Transaction], Sequence[bytes]],
@@ -46,8 +44,9 @@ class CommandStore:
         connections: int,
         statement_timeout: float,
         connect_timeout: float,
+        lock_timeout: float = 0.5,
     ) -> None:
-        """Take the pool's size and, in seconds, the longest a statement and a connection may take."""
+        """Take the pool's size and, in seconds, the longest a statement, a connection and a lock may take."""
         self._encode_journal = encode_journal
         self._statement_timeout = statement_timeout
         self._connect_timeout = connect_timeout
@@ -68,7 +67,7 @@ class CommandStore:
                 # A database host that is gone says nothing: give up on it all the same.
                 "tcp_user_timeout": 2 * milliseconds,
                 "options": f"-c timezone=UTC -c statement_timeout={milliseconds} "
-                f"-c lock_timeout={int(LOCK_SECONDS * 1000)} "
+                f"-c lock_timeout={int(lock_timeout * 1000)} "
                 f"-c idle_in_transaction_session_timeout={milliseconds}",
             },
         )

@@ -28,7 +28,9 @@ _barrier: Barrier | None = None
 
 def store(url: str) -> CommandStore:
     """Return a store, not yet open."""
-    return CommandStore(url, journal.encode, connections=2, statement_timeout=10.0, connect_timeout=5.0)
+    return CommandStore(
+        url, journal.encode, connections=2, statement_timeout=10.0, connect_timeout=5.0, lock_timeout=10.0
+    )
 
 
 @asynccontextmanager
