@@ -35,7 +35,7 @@ class Stop:
 class WireProxy:
     """Listens on a port of its own and passes everything on to the database at `url`.
 
-    `stop` is for the connections that are made after it was set.
+    `stop` is for the connections that are made after it was set; `statements` are those of each connection.
     """
 
     def __init__(self, url: str) -> None:
@@ -44,7 +44,7 @@ class WireProxy:
         self._connections: set[_Connection] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self.stop: Stop | None = None
-        self.statements: list[str] = []
+        self.statements: list[list[str]] = []
 
     @property
     def url(self) -> str:
@@ -62,8 +62,8 @@ class WireProxy:
         assert task is not None
         self._tasks.add(task)
         server = await asyncio.open_connection(self._there.hostname, self._there.port)
-        self.statements = []
-        connection = _Connection((reader, writer), server, self.stop, self.statements)
+        self.statements.append([])
+        connection = _Connection((reader, writer), server, self.stop, self.statements[-1])
         self._connections.add(connection)
         try:
             await connection.run()
