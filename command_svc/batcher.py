@@ -165,12 +165,12 @@ class Batcher:
             size += added
         return batch
 
-    async def _settle(self, batch: list[_Waiting], give_up: float, together: int = TRIES_TOGETHER) -> None:
+    async def _settle(self, batch: list[_Waiting], give_up: float, *, stuck: bool = False) -> None:
         """Commit the batch and answer every caller.
 
         Tries again while others are in the way or the database is away, until `give_up`: safe even when a
         commit's outcome is unknown, for its request records tell. What fails as a whole is tried in
-        halves, so that nobody fails for a neighbour.
+        halves, so that nobody fails for a neighbour, unless each is known to be `stuck` by itself.
         """
         for attempt in count(1):
             batch = _wanted(batch, monotonic())
@@ -181,10 +181,8 @@ class Batcher:
                 break
             except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
                 failure = error
-            if len(batch) > 1 and _may_be_of_one(failure, attempt, together):
-                half = len(batch) // 2
-                await self._settle(batch[:half], give_up, together=1)
-                await self._settle(batch[half:], give_up, together=1)
+            if len(batch) > 1 and _is_of_some(failure, 1 if stuck else attempt):
+                await self._settle(await self._in_halves(batch, give_up), give_up, stuck=True)
                 return
             may_pass = isinstance(failure, ConflictError | UnavailableError)
             if not may_pass or attempt >= self.limits.tries or monotonic() >= give_up:
@@ -194,6 +192,30 @@ class Batcher:
             batch = await self._pause(batch, attempt)
         for waiting in apart:
             await self._settle([waiting], give_up)
+
+    async def _in_halves(self, batch: list[_Waiting], give_up: float) -> list[_Waiting]:
+        """Try the batch in halves, each once; return those for whom others are in the way.
+
+        They wait until their neighbours are through.
+        """
+        half = len(batch) // 2
+        stuck: list[_Waiting] = []
+        for part in (_wanted(batch[:half], monotonic()), _wanted(batch[half:], monotonic())):
+            try:
+                apart = await self._commit(part) if part else []
+            except UnavailableError:
+                await self._settle(part, give_up)
+            except Exception as error:  # noqa: BLE001 - as above
+                if len(part) > 1:
+                    stuck += await self._in_halves(part, give_up)
+                elif isinstance(error, ConflictError):
+                    stuck += part
+                else:
+                    part[0].tell(error)
+            else:
+                for waiting in apart:
+                    await self._settle([waiting], give_up)
+        return stuck
 
     def _give_up(self, batch: list[_Waiting], failure: Exception) -> None:
         if isinstance(failure, UnavailableError):
@@ -253,10 +275,10 @@ def _wanted(batch: Iterable[_Waiting], moment: float) -> list[_Waiting]:
     return wanted
 
 
-def _may_be_of_one(failure: Exception, attempt: int, together: int) -> bool:
-    """Tell whether a batch may fail because of one of it, so that the others are better tried without."""
+def _is_of_some(failure: Exception, attempt: int) -> bool:
+    """Tell whether a batch may have failed because of some of it, so that the others are tried without."""
     if isinstance(failure, ConflictError):
-        return attempt >= together
+        return attempt >= TRIES_TOGETHER
     return not isinstance(failure, UnavailableError)
 
 

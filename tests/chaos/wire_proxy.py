@@ -19,16 +19,18 @@ READY = b"Z\x00\x00\x00\x05I"
 
 @dataclass
 class Stop:
-    """Where a connection stops, counting its statements from 1.
+    """Where one connection stops: at a statement by its number, from 1, or the first that begins so.
 
     The `statement` and what follows it do not reach the server, or, if `answered`, they do and the server's
     answers to them do not come back. `reached` is set when nothing moves any more: an answer that is held
-    has then been given; if it is not `awaited`, the statement has only just been sent.
+    has then been given; if it is not `awaited`, the statement has only just been sent. The first connection
+    that comes so far has `taken` it; others pass.
     """
 
-    statement: int
+    statement: int | str
     answered: bool = False
     awaited: bool = True
+    taken: bool = False
     reached: asyncio.Event = field(default_factory=asyncio.Event)
 
 
@@ -151,13 +153,20 @@ class _Connection:
                 self._statements.append(body.rstrip(b"\0").decode().strip())
             case _:
                 return
-        if self._stop is None or len(self._statements) != self._stop.statement:
+        if self._stop is None or self._stop.taken or not self._is_here():
             return
+        self._stop.taken = True
         if self._stop.answered:
             self._holds_answers = True
         else:
             self._holds_requests = True
             self._stop.reached.set()
+
+    def _is_here(self) -> bool:
+        assert self._stop is not None
+        if isinstance(self._stop.statement, str):
+            return self._statements[-1].startswith(self._stop.statement)
+        return len(self._statements) == self._stop.statement
 
     async def _answers(self) -> None:
         held = b""
