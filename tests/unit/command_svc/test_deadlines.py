@@ -1,0 +1,267 @@
+"""The lane under time and faults: who is too late, who is alone at fault, and what the neighbours get."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import count
+from uuid import UUID
+
+import pytest
+
+from command_svc.batcher import Batcher, ExpiredError, Limits, QueueFullError
+from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission, Verdict
+from command_svc.domain.catalog import Item
+from command_svc.domain.levels import Level, LevelKey
+from command_svc.domain.stock import AddStock
+from command_svc.domain.transaction import Record, Rows, Transaction
+from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
+
+PATIENCE = 5.0
+MUG = LevelKey("MUG", "WH")
+PEN = LevelKey("PEN", "WH")
+QUICK = Limits(tries=4, first_backoff=0.0001, longest_backoff=0.001)
+NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+_numbers = count(1)
+
+
+class SteeredStore:
+    """Keeps levels of MUG and PEN, in transactions that wait at a gate and fail as told.
+
+    A level of `unreachable` is in reach of a transaction of one request alone; one that touches `contested`
+    meets another transaction, one that touches `unwritable` is refused; `failures` are raised one for each
+    transaction, after it was decided.
+    """
+
+    def __init__(self) -> None:
+        self.levels: dict[LevelKey, Level] = {}
+        self.records: dict[str, Record] = {}
+        self.scopes: list[Scope] = []
+        self.withins: list[float] = []
+        self.entered = asyncio.Event()
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.unreachable: set[LevelKey] = set()
+        self.contested: set[LevelKey] = set()
+        self.unwritable: set[LevelKey] = set()
+        self.failures: list[Exception] = []
+
+    async def transact(
+        self, scope: Scope, decide: Callable[[Transaction], None], *, within: float = math.inf
+    ) -> None:
+        """Do as told."""
+        self.scopes.append(scope)
+        self.withins.append(within)
+        self.entered.set()
+        await self.gate.wait()
+        if self.contested & scope.levels:
+            raise ConflictError
+        transaction = Transaction(
+            UUID(int=next(_numbers)),
+            NOW,
+            levels=Rows(self.levels),
+            reach=scope.levels - (self.unreachable if len(scope.requests) > 1 else set()),
+            facts={sku: Item(sku, sku).facts for sku in ("MUG", "PEN")},
+            location_ids={"WH"},
+            answered=self.records,
+        )
+        decide(transaction)
+        if self.unwritable & scope.levels:
+            raise RejectedError
+        if self.failures:
+            raise self.failures.pop(0)
+        self.levels = dict(transaction.levels)
+        self.records |= transaction.records
+
+    @property
+    def sizes(self) -> list[int]:
+        """How many requests each transaction held."""
+        return [len(scope.requests) for scope in self.scopes]
+
+
+def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:
+    """Stand in for the services' encoders."""
+    return repr((outcome, stamp)).encode()
+
+
+def one(command: Command) -> Submission:
+    """Return a submission of one command, under an id of its own."""
+    return Submission((Request(f"request-{next(_numbers)}", b"body", "tester", command, encode),))
+
+
+def add(key: LevelKey = MUG) -> Submission:
+    """Return a submission that adds a unit."""
+    return one(AddStock(key, 1, "RECEIPT"))
+
+
+def faulty(error: Exception) -> Submission:
+    """Return a submission that adds a unit, and in which something of ours goes wrong afterwards."""
+
+    def fail(*_: object) -> bytes:
+        raise error
+
+    (request,) = add().requests
+    return Submission((replace(request, encode=fail),))
+
+
+@asynccontextmanager
+async def lane(store: SteeredStore, limits: Limits = QUICK) -> AsyncIterator[Batcher]:
+    """Run a lane, and end the test rather than wait for ever."""
+    async with asyncio.timeout(PATIENCE), Batcher(store, limits) as batcher:
+        yield batcher
+
+
+async def gathered(
+    store: SteeredStore, batcher: Batcher, *asked: tuple[Submission, float], held: float = 0.0
+) -> list[list[Verdict] | BaseException]:
+    """Submit all behind a first transaction, which is `held` for so many seconds; return the outcomes."""
+    store.gate.clear()
+    first = asyncio.create_task(batcher.submit(add()))
+    await store.entered.wait()
+    tasks = [asyncio.create_task(batcher.submit(*some)) for some in asked]
+    await asyncio.sleep(held)
+    store.gate.set()
+    await first
+    return list(await asyncio.gather(*tasks, return_exceptions=True))
+
+
+def accepted(outcome: object) -> bool:
+    """Tell whether every verdict of an outcome is an answer."""
+    return isinstance(outcome, list) and all(isinstance(verdict, bytes) for verdict in outcome)
+
+
+async def test_who_has_expired_in_the_queue_is_told_so_without_a_transaction() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        late, timely = await gathered(store, batcher, (add(), 0.01), (add(), 5), held=0.05)
+    assert isinstance(late, ExpiredError)
+    assert accepted(timely)
+    assert store.sizes == [1, 1]
+    assert store.levels[MUG].on_hand == 2
+
+
+async def test_who_expires_while_the_transaction_waits_for_its_locks_is_not_decided() -> None:
+    store = SteeredStore()
+    store.gate.clear()
+    async with lane(store) as batcher:
+        late = asyncio.create_task(batcher.submit(add(), 0.02))
+        await asyncio.sleep(0.05)
+        store.gate.set()
+        with pytest.raises(ExpiredError):
+            await late
+    assert store.sizes == [1]
+    assert not store.levels
+
+
+async def test_a_transaction_has_the_time_of_the_most_patient_caller_up_to_the_limit() -> None:
+    store = SteeredStore()
+    async with lane(store, replace(QUICK, deadline=4.0)) as batcher:
+        await gathered(store, batcher, (add(), 0.5), (add(), 3.0), (add(), 1.0))
+        await batcher.submit(add(), 60.0)
+        await batcher.submit(add())
+    assert [round(within, 1) for within in store.withins] == [4.0, 3.0, 4.0, 4.0]
+
+
+async def test_who_runs_out_of_time_in_conflicts_knows_that_nothing_was_done() -> None:
+    store = SteeredStore()
+    store.contested = {MUG}
+    async with lane(store, Limits(tries=1000, first_backoff=0.01, longest_backoff=0.01)) as batcher:
+        with pytest.raises(ExpiredError):
+            await batcher.submit(add(), 0.1)
+    assert len(store.scopes) > 1
+    assert not store.levels
+
+
+async def test_who_runs_out_of_time_after_a_try_without_an_outcome_is_not_told_that_nothing_was_done() -> (
+    None
+):
+    store = SteeredStore()
+    lost = UnavailableError()
+    async with lane(store, Limits(first_backoff=10, longest_backoff=10)) as batcher:
+        store.failures = [lost]
+        with pytest.raises(UnavailableError) as told:
+            await batcher.submit(add(), 3)  # told at once: the next try would be too late
+    assert told.value is lost
+    assert store.sizes == [1]
+
+
+async def test_a_repeat_after_an_unknown_outcome_is_answered_from_the_record() -> None:
+    store = SteeredStore()
+    asked = add()
+    async with lane(store, replace(QUICK, tries=1)) as batcher:
+        answer = await batcher.submit(asked)
+        assert await batcher.submit(asked) == answer
+    assert store.levels[MUG].on_hand == 1
+
+
+async def test_what_is_out_of_reach_is_decided_alone_and_its_neighbours_together() -> None:
+    store = SteeredStore()
+    store.unreachable = {PEN}
+    async with lane(store) as batcher:
+        outcomes = await gathered(store, batcher, (add(), 5), (add(PEN), 5), (add(), 5))
+    assert all(map(accepted, outcomes))
+    assert store.sizes == [1, 3, 1]
+    assert store.levels[MUG].on_hand == 3
+    assert store.levels[PEN].on_hand == 1
+
+
+async def test_a_fault_of_ours_in_one_decision_is_its_callers_alone_and_leaves_nothing() -> None:
+    store = SteeredStore()
+    fault = ZeroDivisionError("a fault of ours")
+    async with lane(store) as batcher:
+        outcomes = await gathered(store, batcher, (add(), 5), (faulty(fault), 5), (add(), 5))
+    assert outcomes.pop(1) is fault
+    assert all(map(accepted, outcomes))
+    assert store.sizes == [1, 3]
+    assert store.levels[MUG].on_hand == store.levels[MUG].version == 3
+
+
+async def test_a_conflict_that_stays_is_of_those_alone_who_meet_it() -> None:
+    store = SteeredStore()
+    store.contested = {PEN}
+    async with lane(store, replace(QUICK, tries=2)) as batcher:
+        asked = [add() for _ in range(8)]
+        asked[0], asked[3] = add(PEN), add(PEN)
+        outcomes = await gathered(store, batcher, *((one, 5.0) for one in asked))
+    assert isinstance(outcomes.pop(3), ConflictError)
+    assert isinstance(outcomes.pop(0), ConflictError)
+    assert all(map(accepted, outcomes))
+    # Whole twice, then in halves, each once; those who are stuck wait for all others, and together.
+    assert store.sizes == [1, 8, 8, 4, 2, 1, 1, 2, 1, 1, 4, 2, 2]
+    assert store.levels[MUG].on_hand == 7
+
+
+async def test_what_cannot_be_written_is_found_by_halves() -> None:
+    store = SteeredStore()
+    async with lane(store) as batcher:
+        store.unwritable = {PEN}
+        outcomes = await gathered(store, batcher, (add(), 5), (add(PEN), 5), (add(), 5), (add(), 5))
+    assert isinstance(outcomes.pop(1), RejectedError)
+    assert all(map(accepted, outcomes))
+    assert store.levels == {MUG: store.levels[MUG]}
+    assert store.levels[MUG].on_hand == 4
+
+
+async def test_who_goes_away_makes_room_in_the_queue() -> None:
+    store = SteeredStore()
+    store.gate.clear()
+    async with lane(store, replace(QUICK, queue=1)) as batcher:
+        first = asyncio.create_task(batcher.submit(add()))
+        await store.entered.wait()
+        gone = asyncio.create_task(batcher.submit(add()))
+        await asyncio.sleep(0)
+        with pytest.raises(QueueFullError):
+            await batcher.submit(add())
+        gone.cancel()
+        await asyncio.sleep(0)
+        stays = asyncio.create_task(batcher.submit(add()))
+        await asyncio.sleep(0)
+        store.gate.set()
+        assert accepted(await first)
+        assert accepted(await stays)
+    assert store.levels[MUG].on_hand == 2
