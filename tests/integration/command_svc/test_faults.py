@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 
 import psycopg
@@ -12,8 +13,12 @@ import pytest
 
 from command_svc import journal
 from command_svc.batcher import Batcher, ExpiredError, Limits
+from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Scope
+from command_svc.domain.catalog import BUNDLE, CreateItem, Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.reservations import ReserveStock
+from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, MoveStock, RemoveStock
 from command_svc.store.errors import UnavailableError
 from command_svc.store.store import CommandStore
@@ -256,3 +261,24 @@ async def test_a_database_that_restarts_under_load_does_everything_once(
         over.set()
     assert before > 0
     assert shop.audit()[shop.north] == Row(STOCK + sold, 1 + sold)
+
+
+async def test_what_came_into_being_in_the_same_transaction_is_found_in_the_next(shop: Shop) -> None:
+    bundle = f"{shop.sku}-of-two"
+    create = CreateItem(Item(bundle, "Two mugs", kind=BUNDLE, counted=False, components=((shop.sku, 2),)))
+    lines = (WantedLine(bundle, shop.north.location_id, 3),)
+    reserve = ReserveStock(lines, timedelta(hours=1), Terms(Strategy("SINGLE_LOCATION")))
+    async with lane(shop.url) as batcher:
+        asked = [shop.one(create), shop.one(reserve), shop.one(RemoveStock(shop.south, 1, "SALE"))]
+        # Submitted in one turn of the loop, so that they share a transaction.
+        for (answer,) in await asyncio.gather(*(batcher.submit(one, 9) for one in asked)):
+            assert isinstance(answer, bytes)
+    assert shop.ask(
+        "SELECT reserved FROM stock_levels WHERE sku = %(sku)s AND location_id = %(place)s",
+        {"place": shop.north.location_id},
+    ) == [(6,)]
+    ((transactions,),) = shop.ask(
+        "SELECT count(DISTINCT transaction_id) FROM requests WHERE request_id = ANY(%(ids)s)",
+        {"ids": [one.requests[0].request_id for one in asked]},
+    )
+    assert transactions == 2
