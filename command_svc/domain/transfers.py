@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import TYPE_CHECKING, NamedTuple
@@ -110,7 +110,7 @@ def dispatch_transfer(transaction: Transaction, command: DispatchTransfer, cause
         move(transaction, transfer.destination(wanted.sku), delta, _why("EXPECT", transfer, cause))
     transfer = replace(transfer, lines=tuple(lines[key] for key in sorted(lines)))
     transaction.put(transaction.transfers, transfer.transfer_id, transfer)
-    return _outcome(transaction, transfer, (line.sku for line in transfer.lines))
+    return _outcome(transaction, transfer, _ends(transfer, (line.sku for line in transfer.lines)))
 
 
 def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: Cause) -> TransferOutcome:
@@ -158,7 +158,8 @@ def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: 
     for line in lost:
         why = Why("WRITE_OFF", command.write_off_reason, cause, str(transfer.transfer_id))
         move(transaction, transfer.destination(line.sku), Quantities(in_transit=-line.under_way), why)
-    return _outcome(transaction, transfer, [*(sku for sku, _, _ in arrivals), *(line.sku for line in lost)])
+    skus = [*(sku for sku, _, _ in arrivals), *(line.sku for line in lost)]
+    return _outcome(transaction, transfer, map(transfer.destination, skus))
 
 
 def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Cause) -> TransferOutcome:
@@ -180,7 +181,7 @@ def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Ca
             receipt = _receipt(line, known, line.serials)
             lots.receive(transaction, transaction.level(key), receipt, units)
             move(transaction, key, Quantities(on_hand=units), why, lot_id=line.lot_id)
-    return _outcome(transaction, transfer, (line.sku for line in rest))
+    return _outcome(transaction, transfer, _ends(transfer, (line.sku for line in rest)))
 
 
 def _leave(transaction: Transaction, transfer: Transfer, wanted: DispatchedLine, cause: Cause) -> list[Part]:
@@ -252,14 +253,16 @@ def _changed(
     return changed
 
 
-def _outcome(transaction: Transaction, transfer: Transfer, skus: Iterable[str]) -> TransferOutcome:
-    """Return the transfer with the levels at both ends of the items."""
-    keys: dict[LevelKey, None] = {}
+def _ends(transfer: Transfer, skus: Iterable[str]) -> Iterator[LevelKey]:
+    """Yield the levels at both ends of the items, or at the only one."""
     for sku in skus:
         if transfer.source_location_id:
-            keys[transfer.source(sku)] = None
-        keys[transfer.destination(sku)] = None
-    return TransferOutcome(transfer, tuple(transaction.level(key) for key in keys))
+            yield transfer.source(sku)
+        yield transfer.destination(sku)
+
+
+def _outcome(transaction: Transaction, transfer: Transfer, keys: Iterable[LevelKey]) -> TransferOutcome:
+    return TransferOutcome(transfer, tuple(transaction.level(key) for key in dict.fromkeys(keys)))
 
 
 def _why(kind: str, transfer: Transfer, cause: Cause) -> Why:

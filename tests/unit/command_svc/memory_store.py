@@ -49,6 +49,7 @@ class MemoryStore:
         """Read, decide, keep what was decided."""
         self.transactions += 1
         working = self.read(scope.requests)
+        working.reach |= scope.levels
         decide(working)
         if not working.is_empty:
             self.keep(working)

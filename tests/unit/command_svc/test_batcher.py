@@ -55,7 +55,7 @@ class SteeredStore(MemoryStore):
     @property
     def sizes(self) -> list[int]:
         """How many requests each transaction held."""
-        return [len(scope.request_ids) for scope in self.scopes]
+        return [len(scope.requests) for scope in self.scopes]
 
 
 @asynccontextmanager
@@ -197,7 +197,7 @@ async def test_what_may_pass_is_tried_again_with_the_same_submissions(failure: t
         store.gate.set()
         answers = await asyncio.gather(first, *waiting)
     assert all(map(accepted, answers))
-    assert [scope.request_ids for scope in store.scopes[:4]] == [store.scopes[0].request_ids] * 4
+    assert [scope.requests for scope in store.scopes[:4]] == [store.scopes[0].requests] * 4
     assert store.sizes == [1, 1, 1, 1, 2]
     assert store.levels[MUG].on_hand == 3
 

@@ -7,9 +7,11 @@ import re
 import pytest
 
 from command_svc.domain import refusals
+from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import AtomicRefusalError, Scope, Stamp, Submission, decide
 from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location, is_gtin
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey
+from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.refusals import (
     InsufficientStockError,
     ItemAlreadyExistsError,
@@ -22,8 +24,9 @@ from command_svc.domain.refusals import (
     RequestIdReusedError,
     VersionMismatchError,
 )
+from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
-from command_svc.domain.transaction import Record, Transaction
+from command_svc.domain.transaction import OutOfReachError, Record, Transaction
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from tests.unit.command_svc.making import MUG, MUG_AT_STORE, NOW, encode, request, submission, transaction
 
@@ -182,8 +185,9 @@ def test_every_refusal_has_a_published_reason() -> None:
 
 
 def test_a_created_item_can_be_stocked_in_the_same_transaction() -> None:
-    working = transaction()
     new = LevelKey("NEW", "NEW")
+    working = transaction()
+    working.reach.add(new)  # its scope names it
     verdicts = decide(
         working,
         submission(
@@ -194,7 +198,17 @@ def test_a_created_item_can_be_stocked_in_the_same_transaction() -> None:
     )
     assert all(isinstance(verdict, bytes) for verdict in verdicts)
     assert working.levels[new].on_hand == 3
-    assert working.items[0].create_time == working.locations[0].create_time == NOW
+    assert working.items["NEW"].create_time == working.locations["NEW"].create_time == NOW
+
+
+def test_what_came_into_being_in_the_same_transaction_may_be_out_of_its_reach() -> None:
+    """Nobody could know the components of a bundle that did not exist when the levels were locked."""
+    working = transaction()
+    working.reach.clear()
+    bundle = CreateItem(Item("SET", "Set", kind="BUNDLE", counted=False, components=(("MUG", 1),)))
+    order = PlaceOrder((WantedLine("SET", "WH", 1),), Terms(Strategy("PRIORITY")))
+    with pytest.raises(OutOfReachError):
+        decide(working, submission(bundle, order))
 
 
 def test_a_scope_names_everything_that_is_touched() -> None:
@@ -205,9 +219,10 @@ def test_a_scope_names_everything_that_is_touched() -> None:
         ]
     )
     assert scope.levels == {MUG, MUG_AT_STORE}
-    assert scope.skus == {"NEW"}
-    assert scope.location_ids == {"NEW"}
-    assert len(scope.request_ids) == 4
+    assert scope.taken == {"MUG"}
+    assert scope.items == {"NEW"}
+    assert scope.locations == {"NEW"}
+    assert len(scope.requests) == 4
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from command_svc import journal
 from command_svc.domain.batch import Command, Submission, decide
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation, Facts, Item, Location
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
 from command_svc.domain.transaction import Transaction
@@ -69,11 +69,13 @@ def check(working: Transaction, payloads: Sequence[bytes]) -> list[TransactionMe
     movements = [one for part in parts for one in part.movements]
     levels = [one for part in parts for one in part.levels]
     assert movements == [movement_message(one, working.id) for one in working.movements]
-    assert levels == [level_message(after) for _, after in working.changed_levels()]
+    assert levels == [level_message(after) for _, after in working.levels.changed()]
     assert len({(one.sku, one.location_id) for one in levels}) == len(levels)
-    assert [one for part in parts for one in part.items] == [item_message(one) for one in working.items]
+    assert [one for part in parts for one in part.items] == [
+        item_message(one) for _, one in working.items.changed()
+    ]
     assert [one for part in parts for one in part.locations] == [
-        location_message(one) for one in working.locations
+        location_message(one) for _, one in working.locations.changed()
     ]
 
     latest: dict[tuple[str, str], int] = {}
@@ -103,16 +105,16 @@ def test_parts_together_tell_exactly_the_transaction(asked: list[Command], limit
     contents = [
         len(part.movements) + len(part.levels) + len(part.items) + len(part.locations) for part in parts
     ]
-    assert all(contents) or not working.movements + working.items + working.locations
+    assert all(contents) or working.is_empty
 
 
 def largest(working: Transaction) -> int:
     """Return the size of the largest message in the transaction."""
     messages = [
         *(movement_message(one, working.id) for one in working.movements),
-        *(level_message(after) for _, after in working.changed_levels()),
-        *map(item_message, working.items),
-        *map(location_message, working.locations),
+        *(level_message(after) for _, after in working.levels.changed()),
+        *(item_message(one) for _, one in working.items.changed()),
+        *(location_message(one) for _, one in working.locations.changed()),
     ]
     return max((message.ByteSize() for message in messages), default=0)
 
@@ -120,7 +122,8 @@ def largest(working: Transaction) -> int:
 def test_a_thousand_commands_on_levels_of_their_own_take_more_than_one_part() -> None:
     working = transaction()
     keys = [LevelKey(f"{number:04}{LONG_ID}"[:64], "WH") for number in range(1000)]
-    working.kinds |= {key.sku: "PHYSICAL" for key in keys}
+    working.facts |= {key.sku: Facts("PHYSICAL", counted=True) for key in keys}
+    working.reach |= set(keys)
     asked = tuple(
         request(AddStock(key, 10**12, "RECEIPT", "r" * 128), f"{key.sku}.{key.sku}"[:128]) for key in keys
     )
@@ -150,7 +153,7 @@ def test_items_of_every_size_stay_below_the_limit() -> None:
 
 
 def test_a_part_that_is_full_to_the_byte_has_room_for_its_envelope() -> None:
-    bare = item_message(decided([CreateItem(Item("BIG-0", "Big"))]).items[0]).ByteSize()
+    bare = item_message(decided([CreateItem(Item("BIG-0", "Big"))]).items["BIG-0"]).ByteSize()
     # With its description's tag and length, and its own, each is half of the limit.
     description = "d" * (MAX_PART_BYTES // 2 - 8 - bare - 4)
     working = decided([CreateItem(Item(f"BIG-{number}", "Big", description)) for number in range(2)])

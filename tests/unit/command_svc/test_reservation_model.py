@@ -11,8 +11,10 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission, decide
 from command_svc.domain.levels import Level, LevelKey
+from command_svc.domain.promises import Reservation
 from command_svc.domain.refusals import (
     ExceedsReservationError,
     InsufficientStockError,
@@ -22,12 +24,11 @@ from command_svc.domain.refusals import (
 )
 from command_svc.domain.reservations import (
     CancelReservation,
+    ConfirmedLine,
     ConfirmReservation,
     ExtendReservation,
-    Reservation,
     ReserveStock,
     Resolution,
-    WantedLine,
     free_expired,
 )
 from command_svc.domain.sourcing import Site, Strategy
@@ -44,7 +45,11 @@ STRATEGIES = [
     Strategy("NEAREST", (48.0, 11.0)),
 ]
 wanted_lines = st.builds(
-    WantedLine, st.sampled_from(["MUG", "PEN"]), st.sampled_from(["WH", "ST", None]), st.integers(1, 6)
+    WantedLine,
+    st.sampled_from(["MUG", "PEN"]),
+    st.sampled_from(["WH", "ST", None]),
+    st.integers(1, 6),
+    st.just(""),
 )
 times_to_live = st.integers(1, 5).map(lambda minutes: timedelta(minutes=minutes))
 
@@ -79,9 +84,9 @@ class ReservationMachine(RuleBasedStateMachine):
 
     def close(self, working: Transaction) -> None:
         """Store what was decided."""
-        for _, level in working.changed_levels():
+        for _, level in working.levels.changed():
             self.levels[level.key] = level
-        for _, reservation in working.changed_reservations():
+        for _, reservation in working.reservations.changed():
             self.reservations[reservation.reservation_id] = reservation
 
     def commit(self, command: Command) -> Resolution | Level | Refusal:
@@ -154,11 +159,12 @@ class ReservationMachine(RuleBasedStateMachine):
         strategy: Strategy,
     ) -> None:
         """All is promised if there is enough of it, in whichever place where none was named."""
-        command = ReserveStock(tuple(lines), time_to_live, allow_partial, use_safety_stock, strategy)
+        terms = Terms(strategy, use_safety_stock=use_safety_stock, partial=allow_partial)
+        command = ReserveStock(tuple(lines), time_to_live, terms)
         free = {key: self.free(key, use_safety_stock=use_safety_stock) for key in KEYS}
         fixed: Counter[LevelKey] = Counter()
         anywhere: Counter[str] = Counter()
-        for sku, location_id, quantity in lines:
+        for sku, location_id, quantity, _ in lines:
             if location_id is None:
                 anywhere[sku] += quantity
             else:
@@ -200,7 +206,8 @@ class ReservationMachine(RuleBasedStateMachine):
             else {}
         )
         release_rest = data.draw(st.booleans())
-        outcome = self.commit(ConfirmReservation(reservation_id, units, release_rest))
+        asked = tuple(ConfirmedLine(key, quantity) for key, quantity in units.items())
+        outcome = self.commit(ConfirmReservation(reservation_id, asked, release_rest))
         if not self.is_live(hold):
             self.check_refused(hold, outcome)
         elif any(units[key] > hold.held[key] for key in units):

@@ -74,8 +74,8 @@ class StockMachine(RuleBasedStateMachine):
             verdicts = decide(working, asked)
         except AtomicRefusalError as refused:
             verdicts = refused
-        for before, after in working.changed_levels():
-            assert before == self.levels.get(before.key, Level(before.key))
+        for before, after in working.levels.changed():
+            assert before == self.levels.get(after.key)
             self.levels[after.key] = after
         self.ledger += working.movements
         accepted = (

@@ -109,8 +109,10 @@ async def test_reflection_describes_the_whole_public_contract(version: str) -> N
         "grpc.health.v1.Health",
         "inventory.command.v1.ItemCommandService",
         "inventory.command.v1.LocationCommandService",
+        "inventory.command.v1.OrderCommandService",
         "inventory.command.v1.ReservationCommandService",
         "inventory.command.v1.StockCommandService",
+        "inventory.command.v1.TransferCommandService",
         "inventory.query.v1.CatalogQueryService",
         "inventory.query.v1.StockQueryService",
     }
