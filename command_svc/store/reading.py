@@ -106,7 +106,8 @@ async def _read_scope(connection: Connection, scope: Scope) -> Cursors:
         skus, places = list(scope.everywhere), [key.location_id for key in scope.levels]
         await fetch("sites", statements.READ_SITES, places, skus, skus)
     if scope.items:
-        await fetch("items", statements.READ_ITEMS, list(scope.items))
+        # With those that levels may come into being of: locked later, they would be out of order.
+        await fetch("items", statements.READ_ITEMS, list(scope.items | {key.sku for key in scope.levels}))
     if archiving := scope.items & scope.everywhere:
         await fetch("keys", statements.READ_LEVEL_KEYS, list(archiving))
     if scope.locations:

@@ -175,18 +175,18 @@ READ_NEW_FACTS = READ_FACTS + "ORDER BY sku FOR SHARE"
 
 READ_LOCATION_IDS = "SELECT location_id FROM locations WHERE location_id = ANY(%b::text[])"
 
-# Whole rows, to be changed. Their locks are the last.
+# Whole rows, to be changed. They keep their keys, so levels may come into being that refer to them.
 READ_ITEMS = """
 SELECT sku, name, description, kind, unit_of_measure, categories, tags, barcodes, metadata, state, version,
        create_time, update_time, kind = 'PHYSICAL' OR licensed, lot_tracked, parent_sku, option_values,
        length_mm, width_mm, height_mm, weight_grams, component_skus, component_quantities
-FROM items WHERE sku = ANY(%b::text[]) ORDER BY sku FOR UPDATE
+FROM items WHERE sku = ANY(%b::text[]) ORDER BY sku FOR NO KEY UPDATE
 """
 
 READ_LOCATIONS = """
 SELECT location_id, name, kind, region_code, postal_code, locality, address_lines, latitude, longitude,
        time_zone, priority, ships_online_orders, state, version, create_time, update_time
-FROM locations WHERE location_id = ANY(%b::text[]) ORDER BY location_id FOR UPDATE
+FROM locations WHERE location_id = ANY(%b::text[]) ORDER BY location_id FOR NO KEY UPDATE
 """
 
 READ_LEVEL_KEYS = "SELECT sku, location_id FROM stock_levels WHERE sku = ANY(%b::text[])"

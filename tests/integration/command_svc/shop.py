@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import psycopg
 
@@ -62,6 +62,11 @@ class Shop:
         """Return the rows of a query about the item, whose SKU is the parameter `sku`."""
         with psycopg.connect(self.stack.postgres_url("owner")) as connection:
             return connection.execute(statement, {"sku": self.sku, **(parameters or {})}).fetchall()
+
+    def ids(self, table: str) -> set[UUID]:
+        """Return the ids of the shop's reservations, orders or transfers."""
+        rows = self.ask(f"SELECT {table[:-1]}_id FROM {table} WHERE skus[1] = %(sku)s")  # noqa: S608
+        return {name for (name,) in rows}
 
     def count(self, table: str) -> int:
         """Return how many rows a whole table has."""

@@ -15,9 +15,9 @@ import pytest
 from command_svc.domain.batch import Command, Submission
 from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
+from tests.integration.command_svc.deadlocks import no_deadlock
 from tests.integration.command_svc.lanes import PROCESSES, Answer, Processes, ask, lane
 from tests.integration.command_svc.shop import Row, Shop
-from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 
@@ -32,21 +32,6 @@ def flat(outcomes: Sequence[Sequence[Sequence[Answer]]]) -> list[Answer]:
 def tally(answers: Sequence[Answer]) -> Counter[str]:
     """Count what was accepted, and the refusals by their reasons."""
     return Counter("accepted" if isinstance(answer, bytes) else answer for answer in answers)
-
-
-@contextmanager
-def no_deadlock(stack: RunningStack) -> Iterator[None]:
-    """Fail if the database had to break a deadlock meanwhile."""
-
-    def deadlocks() -> tuple[int, int]:
-        with psycopg.connect(stack.postgres_url("postgres")) as connection:
-            ((counted,),) = connection.execute("SELECT sum(deadlocks)::bigint FROM pg_stat_database")
-        # The log is sooner: what a backend has counted is seen a moment after it ends.
-        return counted, stack.home.log("postgres").read_text(errors="replace").count("deadlock detected")
-
-    before = deadlocks()
-    yield
-    assert deadlocks() == before
 
 
 async def test_exactly_the_stock_is_sold(shop: Shop, several: Processes) -> None:

@@ -5,17 +5,24 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
+from datetime import timedelta
+from itertools import pairwise
 from typing import Any
 
 import psycopg
 import pytest
 
+from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Scope, Submission, Verdict, decide
-from command_svc.domain.catalog import CreateLocation, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location, UpdateItem, UpdateLocation
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.refusals import InsufficientStockError
+from command_svc.domain.reservations import ReserveStock
+from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction
+from command_svc.domain.transfers import DispatchedLine, DispatchTransfer
 from command_svc.store import statements
 from tests.integration.command_svc.lanes import store
 from tests.integration.command_svc.shop import Row, Shop
@@ -128,14 +135,48 @@ def nothing(_: Transaction) -> None:
     """Decide nothing, so that nothing is committed."""
 
 
-async def check_order(shop: Shop, keys: list[LevelKey], neighbour: Neighbour, other: Neighbour) -> None:
+async def check_order(
+    shop: Shop, keys: list[LevelKey], scope: Scope, neighbour: Neighbour, other: Neighbour
+) -> None:
     """Check that a transaction over all levels waits for each having locked those before it alone."""
     for place, key in enumerate(keys):
         await neighbour.lock(key)
-        async with transacting(shop, (Scope(levels=set(keys)), nothing)):
+        async with transacting(shop, (scope, nothing)):
             await neighbour.blocks(1)
             assert await other.free(keys) == set(keys[place + 1 :])
             await neighbour.let_go()
+
+
+async def all_of(  # noqa: PLR0911 - the table of the ways
+    shop: Shop, keys: list[LevelKey], how: str
+) -> Scope:
+    """Return a scope that leads to all the levels: named, or known by the database alone."""
+    lines = tuple(WantedLine(*key, 1) for key in keys)
+    terms = Terms(Strategy("PRIORITY"))
+    match how:
+        case "named":
+            return Scope(levels=set(keys))
+        case "anywhere":
+            return Scope(everywhere={shop.sku})
+        case "components of a bundle anywhere":
+            gift = Item(f"{shop.sku}-gift", "Gift", kind="BUNDLE", counted=False, components=((shop.sku, 1),))
+            await shop.carry_out(CreateItem(gift))
+            return Scope(everywhere={gift.sku}, taken={gift.sku})
+        case "a reservation":
+            await shop.carry_out(ReserveStock(lines, timedelta(hours=1), terms))
+            return Scope(reservations=shop.ids("reservations"))
+        case "an expired reservation in the way":
+            await shop.carry_out(ReserveStock(lines, timedelta(microseconds=1), terms))
+            return Scope(levels={keys[-1]}, taken={shop.sku})
+        case "an order":
+            await shop.carry_out(PlaceOrder(lines, terms))
+            return Scope(orders=shop.ids("orders"))
+        case _:
+            ends = [key.location_id for key in keys]
+            for source, destination in pairwise(ends):
+                line = (DispatchedLine(shop.sku, 1),)
+                await shop.carry_out(DispatchTransfer(source, "", destination, line))
+            return Scope(transfers=shop.ids("transfers"))
 
 
 @pytest.fixture
@@ -145,24 +186,41 @@ async def other(shop: Shop) -> AsyncIterator[Neighbour]:
         yield Neighbour(connection)
 
 
+WAYS = [
+    "named",
+    "anywhere",
+    "components of a bundle anywhere",
+    "a reservation",
+    "an expired reservation in the way",
+    "an order",
+    "transfers",
+]
+
+
+@pytest.mark.parametrize("how", WAYS)
 async def test_levels_are_locked_one_after_the_other_in_the_order_of_their_keys(
-    shop: Shop, keys: list[LevelKey], neighbour: Neighbour, other: Neighbour
+    shop: Shop, keys: list[LevelKey], neighbour: Neighbour, other: Neighbour, how: str
 ) -> None:
-    await check_order(shop, keys, neighbour, other)
+    await check_order(shop, keys, await all_of(shop, keys, how), neighbour, other)
 
 
-async def test_the_check_of_the_order_notices_when_there_is_none(
+@pytest.mark.parametrize(("name", "how"), [("LOCK_LEVELS", "named"), ("LOCK_SCOPE", "an order")])
+async def test_the_check_of_the_order_notices_when_there_is_none(  # noqa: PLR0913, PLR0917 - fixtures
     shop: Shop,
     keys: list[LevelKey],
     neighbour: Neighbour,
     other: Neighbour,
     monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    how: str,
 ) -> None:
+    scope = await all_of(shop, keys, how)
     order = 'ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"\n'
-    assert order in statements.LOCK_LEVELS
-    monkeypatch.setattr(statements, "LOCK_LEVELS", statements.LOCK_LEVELS.replace(order, ""))
+    statement = getattr(statements, name)
+    assert order in statement
+    monkeypatch.setattr(statements, name, statement.replace(order, ""))
     with pytest.raises(AssertionError):
-        await check_order(shop, keys, neighbour, other)
+        await check_order(shop, keys, scope, neighbour, other)
 
 
 async def check_waits(shop: Shop, neighbour: Neighbour) -> None:
@@ -238,3 +296,36 @@ async def test_requests_and_clock_are_read_after_the_locks(shop: Shop, neighbour
     assert verdicts == [b"the first answer"]
     assert seen[0].now > committed_at
     assert shop.audit() == {shop.north: Row(10, 1)}
+
+
+async def test_items_are_locked_in_the_order_of_their_keys_for_whatever_reason(
+    shop: Shop, neighbour: Neighbour
+) -> None:
+    """Two transactions, each of which changes the item that the other brings to a new place."""
+    other = f"{shop.sku}-z"
+    await shop.carry_out(CreateItem(Item(other, "Cup")))
+
+    def plan(changed: str, brought: str) -> tuple[Scope, Callable[[Transaction], object]]:
+        submission = shop.many(
+            UpdateItem(changed, {"name": "New"}),
+            AddStock(LevelKey(brought, shop.south.location_id), 1, "RECEIPT"),
+        )
+        return Scope.of([submission]), lambda transaction: decide(transaction, submission)
+
+    await neighbour.run("SELECT sku FROM items WHERE sku = %s FOR UPDATE", other)
+    async with transacting(shop, plan(other, shop.sku)):
+        await neighbour.blocks(1)
+        async with transacting(shop, plan(shop.sku, other)):
+            await neighbour.blocks(2)
+            await neighbour.let_go()
+    rows = shop.ask("SELECT sku, version FROM items WHERE sku LIKE %(sku)s || '%%'")
+    assert dict(rows) == {shop.sku: 2, other: 2}
+
+
+async def test_a_location_that_is_being_changed_holds_up_no_stock(shop: Shop, neighbour: Neighbour) -> None:
+    place = shop.south.location_id
+    await neighbour.run(statements.READ_LOCATIONS, [place])
+    async with asyncio.timeout(PATIENCE / 2):
+        await shop.carry_out(AddStock(shop.south, 1, "RECEIPT"))
+    await neighbour.let_go()
+    await shop.carry_out(UpdateLocation(place, {"name": "New"}))
