@@ -100,7 +100,7 @@ async def test_an_item_is_archived_or_comes_to_a_new_place_never_both(
 
 @dataclass
 class Market:
-    """What several lanes do things to: an item, one of lots, a bundle of both, and what was promised of them."""
+    """What several lanes do things to: an item, one of lots, a bundle of both, and promises of them."""
 
     mug: str
     milk: str

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from datetime import datetime
 from uuid import UUID
@@ -45,7 +46,13 @@ class MemoryStore:
         self.transactions = 0
         self.commits = 0
 
-    async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
+    async def transact(
+        self,
+        scope: Scope,
+        decide: Callable[[Transaction], None],
+        *,
+        within: float = math.inf,  # noqa: ARG002 - it takes no time
+    ) -> None:
         """Read, decide, keep what was decided."""
         self.transactions += 1
         working = self.read(scope.requests)

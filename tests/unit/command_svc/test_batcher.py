@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -15,7 +16,7 @@ from command_svc.domain.refusals import InsufficientStockError
 from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
-from tests.unit.command_svc.making import MUG, MUG_AT_STORE, request, submission, transaction
+from tests.unit.command_svc.making import MUG, MUG_AT_STORE, submission, transaction
 from tests.unit.command_svc.memory_store import MemoryStore
 
 PATIENCE = 5.0
@@ -40,7 +41,9 @@ class SteeredStore(MemoryStore):
         self.poisoned = False
         self.scopes: list[Scope] = []
 
-    async def transact(self, scope: Scope, decide: Callable[[Transaction], None]) -> None:
+    async def transact(
+        self, scope: Scope, decide: Callable[[Transaction], None], *, within: float = math.inf
+    ) -> None:
         """Do as told, else as any store."""
         self.scopes.append(scope)
         self.entered.set()
@@ -50,7 +53,7 @@ class SteeredStore(MemoryStore):
             raise self.failures.pop(0)
         if self.poisoned and POISON in scope.levels:
             raise RejectedError
-        await super().transact(scope, decide)
+        await super().transact(scope, decide, within=within)
 
     @property
     def sizes(self) -> list[int]:
@@ -255,25 +258,6 @@ async def test_a_rejected_submission_is_found_by_halves_and_its_neighbours_succe
     assert all(isinstance(answer, list) and accepted(answer) for answer in answers)
     assert store.levels[MUG].on_hand == 7
     assert store.sizes == [1, 8, 3, 5, 3, 1, 2, 2]
-
-
-async def test_an_error_in_deciding_reaches_every_caller_of_the_transaction_and_the_lane_lives_on() -> None:
-    store = SteeredStore()
-    fault = ZeroDivisionError("a fault of ours")
-
-    def encode(*_: object) -> bytes:
-        raise fault
-
-    failing = request(ADD)
-    object.__setattr__(failing, "encode", encode)
-    async with lane(store) as batcher:
-        first = await busy(batcher, store)
-        waiting = await ask(batcher, submission(ADD), Submission((failing,)))
-        store.gate.set()
-        await first
-        assert await asyncio.gather(*waiting, return_exceptions=True) == [fault, fault]
-        assert accepted(await batcher.submit(submission(ADD)))
-    assert store.levels[MUG].on_hand == 2
 
 
 async def test_an_atomic_refusal_is_its_callers_alone() -> None:
