@@ -8,19 +8,18 @@ from itertools import count
 from uuid import UUID
 
 from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission
-from command_svc.domain.catalog import DIGITAL, PHYSICAL, Facts
+from command_svc.domain.catalog import DIGITAL, Item, Location
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.transaction import Record, Rows, Transaction
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
 MUG = LevelKey("MUG", "WH")
 MUG_AT_STORE = LevelKey("MUG", "ST")
-FACTS = {
-    "MUG": Facts(PHYSICAL, counted=True),
-    "PEN": Facts(PHYSICAL, counted=True),
-    "SONG": Facts(DIGITAL, counted=False),
-}
-LOCATIONS = {"WH", "ST"}
+ITEMS = (Item("MUG", "Mug"), Item("PEN", "Pen"), Item("SONG", "Song", kind=DIGITAL, counted=False))
+LOCATIONS = (
+    Location("WH", "Warehouse", "WAREHOUSE", ships_online_orders=True),
+    Location("ST", "Store", "STORE", ships_online_orders=True),
+)
 
 _numbers = count()
 
@@ -28,19 +27,23 @@ _numbers = count()
 def transaction(
     levels: Iterable[Level] = (), *, answered: dict[str, Record] | None = None, now: datetime = NOW
 ) -> Transaction:
-    """Return a transaction that has read `levels`.
-
-    It knows the items MUG and PEN, the digital item SONG, and the locations WH and ST.
-    """
+    """Return a transaction that has read `levels` and knows all of ITEMS and LOCATIONS."""
+    facts = {item.sku: item.facts for item in ITEMS}
+    location_ids = {location.location_id for location in LOCATIONS}
     return Transaction(
-        id=UUID(int=next(_numbers)),
+        id=new_id(),
         now=now,
         levels=Rows((level.key, level) for level in levels),
-        reach={LevelKey(sku, location_id) for sku in FACTS for location_id in LOCATIONS},
-        facts=dict(FACTS),
-        location_ids=set(LOCATIONS),
+        reach={LevelKey(sku, location_id) for sku in facts for location_id in location_ids},
+        facts=facts,
+        location_ids=location_ids,
         answered=answered or {},
     )
+
+
+def new_id() -> UUID:
+    """Return the id of another transaction, with room for those that it gives itself."""
+    return UUID(int=next(_numbers) << 32)
 
 
 def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:

@@ -72,10 +72,11 @@ async def test_lines_without_a_location_are_served_where_there_is_stock_and_the_
     commands: Commands,
 ) -> None:
     await commands.do("AddStock", location_id="ST", quantity=3)
+    await commands.do("AddStock", location_id="WH", quantity=1)
     answer = await commands.do("ReserveStock", lines=[{"sku": "MUG", "quantity": 2}])
     (line,) = answer.reservation.lines
     assert (line.location_id, line.quantity) == ("ST", 2)
     assert {one.location_id: (one.servable, one.chosen) for one in answer.sourcing} == {
         "ST": (2, 2),
-        "WH": (0, 0),
+        "WH": (1, 0),
     }
