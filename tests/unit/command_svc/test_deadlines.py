@@ -7,31 +7,25 @@ import math
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
-from itertools import count
-from uuid import UUID
 
 import pytest
 
 from command_svc.batcher import Batcher, ExpiredError, Limits, QueueFullError
-from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission, Verdict
-from command_svc.domain.catalog import Item
-from command_svc.domain.levels import Level, LevelKey
+from command_svc.domain.batch import Scope, Submission, Verdict
+from command_svc.domain.levels import LevelKey
 from command_svc.domain.stock import AddStock
-from command_svc.domain.transaction import Record, Rows, Transaction
+from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
+from tests.unit.command_svc.making import MUG, submission
+from tests.unit.command_svc.memory_store import MemoryStore
 
 PATIENCE = 5.0
-MUG = LevelKey("MUG", "WH")
 PEN = LevelKey("PEN", "WH")
 QUICK = Limits(tries=4, first_backoff=0.0001, longest_backoff=0.001)
-NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
-
-_numbers = count(1)
 
 
-class SteeredStore:
-    """Keeps levels of MUG and PEN, in transactions that wait at a gate and fail as told.
+class SteeredStore(MemoryStore):
+    """A store whose transactions wait at a gate and fail as told.
 
     A level of `unreachable` is in reach of a transaction of one request alone; one that touches `contested`
     meets another transaction, one that touches `unwritable` is refused; `failures` are raised one for each
@@ -39,8 +33,7 @@ class SteeredStore:
     """
 
     def __init__(self) -> None:
-        self.levels: dict[LevelKey, Level] = {}
-        self.records: dict[str, Record] = {}
+        super().__init__()
         self.scopes: list[Scope] = []
         self.withins: list[float] = []
         self.entered = asyncio.Event()
@@ -61,22 +54,15 @@ class SteeredStore:
         await self.gate.wait()
         if self.contested & scope.levels:
             raise ConflictError
-        transaction = Transaction(
-            UUID(int=next(_numbers)),
-            NOW,
-            levels=Rows(self.levels),
-            reach=scope.levels - (self.unreachable if len(scope.requests) > 1 else set()),
-            facts={sku: Item(sku, sku).facts for sku in ("MUG", "PEN")},
-            location_ids={"WH"},
-            answered=self.records,
-        )
-        decide(transaction)
+        working = self.read(scope)
+        if len(scope.requests) > 1:
+            working.reach -= self.unreachable
+        decide(working)
         if self.unwritable & scope.levels:
             raise RejectedError
         if self.failures:
             raise self.failures.pop(0)
-        self.levels = dict(transaction.levels)
-        self.records |= transaction.records
+        self.keep(working)
 
     @property
     def sizes(self) -> list[int]:
@@ -84,19 +70,9 @@ class SteeredStore:
         return [len(scope.requests) for scope in self.scopes]
 
 
-def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:
-    """Stand in for the services' encoders."""
-    return repr((outcome, stamp)).encode()
-
-
-def one(command: Command) -> Submission:
-    """Return a submission of one command, under an id of its own."""
-    return Submission((Request(f"request-{next(_numbers)}", b"body", "tester", command, encode),))
-
-
 def add(key: LevelKey = MUG) -> Submission:
     """Return a submission that adds a unit."""
-    return one(AddStock(key, 1, "RECEIPT"))
+    return submission(AddStock(key, 1, "RECEIPT"))
 
 
 def faulty(error: Exception) -> Submission:
