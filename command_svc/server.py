@@ -33,7 +33,7 @@ from inventory.command.v1.reservation_command_service_pb2 import BatchReserveSto
 from inventory.command.v1.reservation_command_service_pb2_grpc import (
     add_ReservationCommandServiceServicer_to_server,
 )
-from inventory.command.v1.stock_command_service_pb2 import BatchStockRequest
+from inventory.command.v1.stock_command_service_pb2 import BatchStockRequest, StreamStockRequest
 from inventory.command.v1.stock_command_service_pb2_grpc import add_StockCommandServiceServicer_to_server
 from inventory.command.v1.transfer_command_service_pb2_grpc import (
     add_TransferCommandServiceServicer_to_server,
@@ -102,7 +102,7 @@ def services(batcher: Batcher) -> list[Service]:
 
 def _warm() -> None:
     """Compile the rules of every request, so that no first caller waits for it."""
-    warm(*MAPPINGS, BatchCreateItemsRequest, BatchReserveStockRequest, BatchStockRequest)
+    warm(*MAPPINGS, BatchCreateItemsRequest, BatchReserveStockRequest, BatchStockRequest, StreamStockRequest)
 
 
 async def _keep_partitions(store: CommandStore) -> None:

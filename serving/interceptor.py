@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
+from contextlib import aclosing
 from contextvars import ContextVar
 from time import monotonic
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
@@ -16,13 +17,14 @@ from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError, unavailable
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
     from structlog.typing import FilteringBoundLogger
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
     UnaryBehaviour = Callable[[Any, Context], Awaitable[Any]]
+    StreamBehaviour = Callable[[AsyncIterator[Any], Context], AsyncGenerator[Any, None]]
 
 __all__ = ["CallInterceptor", "CallLimits", "remaining"]
 
@@ -34,7 +36,10 @@ _deadline: ContextVar[float] = ContextVar("deadline")
 
 
 def remaining() -> float:
-    """Return the seconds that the call being handled has left, 0 when none; LookupError outside a call."""
+    """Return the seconds that the call being handled has left, 0 when none.
+
+    Raises LookupError outside a call, and in a stream whose caller set no deadline.
+    """
     return max(0.0, _deadline.get() - monotonic())
 
 
@@ -55,8 +60,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
       passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED.
     - Beyond `max_concurrent` calls in progress, one more is refused with QUEUE_FULL.
+    - A stream has its caller's deadline alone: without one it lasts until it is cut, at the latest when
+      its connection comes of age, or until `end_streams`.
 
-    Applies to unary calls of our own services; other calls pass untouched.
+    Applies to calls of our own services, unary or with streams both ways, whose handlers are coroutines
+    or asynchronous generators; other calls pass untouched.
     """
 
     def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str]) -> None:
@@ -64,6 +72,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         self._dependencies = dict(dependencies)
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._running = 0
+        self._streams: set[asyncio.Timeout] = set()
         self._log: FilteringBoundLogger = structlog.get_logger().bind()
         self._logs_calls = self._log.is_enabled_for(logging.DEBUG)
 
@@ -79,15 +88,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         known = self._wrapped.get(method)
         if known is not None and known[0] is handler:
             return known[1]
-        if handler is None or handler.unary_unary is None or not method.startswith(OWN_METHODS):
+        if handler is None or not method.startswith(OWN_METHODS):
             return handler
-        wrapped = grpc.unary_unary_rpc_method_handler(
-            self._around(method, cast("UnaryBehaviour", handler.unary_unary)),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        if handler.unary_unary is not None:
+            wrapped = grpc.unary_unary_rpc_method_handler(
+                self._around(method, cast("UnaryBehaviour", handler.unary_unary)),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        elif handler.stream_stream is not None:
+            wrapped = grpc.stream_stream_rpc_method_handler(
+                # A coroutine that writes is as good as the iterator that the types ask for.
+                cast("Any", self._around_stream(method, cast("StreamBehaviour", handler.stream_stream))),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        else:
+            return handler
         self._wrapped[method] = (handler, wrapped)
         return wrapped
+
+    def end_streams(self) -> None:
+        """End the streams in progress with DEPENDENCY_UNAVAILABLE; to be called once, at shutdown."""
+        now = asyncio.get_running_loop().time()
+        for stream in self._streams:
+            stream.reschedule(now)
 
     def _around(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
         default, cap, max_concurrent = self._limits
@@ -120,6 +145,43 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             if self._logs_calls:
                 self._log.debug("call", method=method, code="OK", seconds=round(monotonic() - started, 6))
             return response
+
+        return call
+
+    def _around_stream(
+        self, method: str, behaviour: StreamBehaviour
+    ) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
+        async def call(requests: AsyncIterator[Any], context: Context) -> None:
+            started = monotonic()
+            asked = cast("float | None", context.time_remaining())
+            if asked is not None:  # gRPC keeps it
+                _deadline.set(started + asked)
+            if self._running >= self._limits.max_concurrent:
+                await self._answer(method, started, context, _queue_full())
+            self._running += 1
+            ending = asyncio.timeout(None)
+            responses = 0
+            try:
+                # The responses are written here, so that whatever ends the call ends the generator too.
+                async with ending, aclosing(behaviour(requests, context)) as answers:
+                    self._streams.add(ending)
+                    async for answer in answers:
+                        await context.write(answer)
+                        responses += 1
+            except asyncio.CancelledError:
+                seconds = round(monotonic() - started, 6)
+                self._log.info("stream cut", method=method, responses=responses, seconds=seconds)
+                raise
+            except grpc.aio.AbortError:
+                raise
+            except Exception as error:  # noqa: BLE001 - this is where every error gets its answer
+                refusal = _stopping() if ending.expired() else self._refusal(error, method)
+                await self._answer(method, started, context, refusal)
+            finally:
+                self._running -= 1
+                self._streams.discard(ending)
+            seconds = round(monotonic() - started, 6)
+            self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
 
         return call
 
@@ -156,6 +218,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 def _queue_full() -> CallError:
     return CallError(
         error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many calls are in progress", retry_after=1.0
+    )
+
+
+def _stopping() -> CallError:
+    return CallError(
+        error_reason_pb2.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
+        "the server is stopping: go on in another stream",
+        metadata={"dependency": "server"},
+        retry_after=0.1,
     )
 
 

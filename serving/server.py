@@ -65,9 +65,8 @@ class GrpcServer:
         limits = CallLimits(
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
-        self._server = grpc.aio.server(
-            interceptors=[CallInterceptor(limits, unavailable)], options=_options(settings)
-        )
+        self._calls = CallInterceptor(limits, unavailable)
+        self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies)
         for service in services:
             service.add_to_server(self._server)
@@ -91,10 +90,11 @@ class GrpcServer:
         return port
 
     async def shut_down(self) -> None:
-        """Report NOT_SERVING, let clients notice, take no new call, let running ones finish."""
+        """Report NOT_SERVING, let clients notice, take no new call, let running ones finish, end streams."""
         await self._health.shut_down()
         _log.info("draining", seconds=self._settings.drain_seconds)
         await asyncio.sleep(self._settings.drain_seconds)
+        self._calls.end_streams()
         await self._server.stop(self._settings.grace_seconds)
         _log.info("stopped")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -78,16 +79,55 @@ async def answer(batcher: Batcher, message: Message, context: Context) -> bytes:
     return verdict
 
 
-class BatchMessage(Protocol[Member_co]):
-    """What the request message of every batch has."""
+class MemberMessages(Protocol[Member_co]):
+    """What a request message with many commands has."""
 
     request_id: str
     validate_only: bool
-    atomic: bool
 
     @property
     def commands(self) -> Sequence[Member_co]:
         """The commands, in their order."""
+
+
+class BatchMessage(MemberMessages[Member_co], Protocol[Member_co]):
+    """What the request message of every batch has."""
+
+    atomic: bool
+
+
+@dataclass(slots=True)
+class Members:
+    """The commands of one message, by their index: those to carry out, and what is answered to the others."""
+
+    request_id: str
+    requests: dict[int, Request] = field(default_factory=dict)
+    answers: dict[int, bytes | CallError] = field(default_factory=dict)
+
+    def settle(self, verdicts: Iterable[Verdict]) -> list[bytes | CallError]:
+        """Return the answer to every command in order, from the verdicts on `requests` in theirs."""
+        for index, verdict in zip(self.requests, verdicts, strict=True):
+            self.answers[index] = call_error(verdict) if isinstance(verdict, Refusal) else verdict
+        return [self.answers[index] for index in range(len(self.answers))]
+
+
+def members_of(
+    message: MemberMessages[Member_co], caller: str, unwrap: Callable[[Member_co], Message]
+) -> Members:
+    """Return the commands of a message: `unwrap` returns the message of each.
+
+    One without an id of its own has the message's with its index. One that breaks a rule is answered
+    with its error. Raises CallError INVALID_FIELD when the message itself breaks one.
+    """
+    check(cast("Message", message))
+    members = Members(message.request_id or new_request_id())
+    for index, command in enumerate(message.commands):
+        try:
+            derived_id = f"{members.request_id}.{index}"
+            members.requests[index] = member_of(unwrap(command), derived_id, caller)
+        except CallError as error:
+            members.answers[index] = error
+    return members
 
 
 async def answer_batch(
@@ -95,29 +135,20 @@ async def answer_batch(
 ) -> tuple[str, list[bytes | CallError]]:
     """Return the request id of a batch and, for each command, its encoded answer or why it was refused.
 
-    `unwrap` returns the message of a command. A command without an id of its own has the batch's with its
-    index. One that breaks a rule is refused alone or, if the batch is atomic, with all of it. Raises
+    As in `members_of`; but if the batch is atomic, a command that breaks a rule fails all of it. Raises
     CallError, naming the command_index, when an atomic batch is refused.
     """
-    check(cast("Message", batch))
-    batch_id = batch.request_id or new_request_id()
-    caller = actor(context)
-    answers: dict[int, bytes | CallError] = {}
-    requests: dict[int, Request] = {}
-    for index, command in enumerate(batch.commands):
-        try:
-            requests[index] = member_of(unwrap(command), f"{batch_id}.{index}", caller)
-        except CallError as error:
-            if batch.atomic:
-                error.metadata["command_index"] = str(index)
-                raise
-            answers[index] = error
-    if requests:
-        submission = Submission(tuple(requests.values()), batch.atomic, batch.validate_only)
+    members = members_of(batch, actor(context), unwrap)
+    if batch.atomic:
+        for index, invalid in members.answers.items():
+            if isinstance(invalid, CallError):
+                invalid.metadata["command_index"] = str(index)
+                raise invalid
+    verdicts: list[Verdict] = []
+    if members.requests:
+        submission = Submission(tuple(members.requests.values()), batch.atomic, batch.validate_only)
         verdicts = await carry_out(batcher, submission)
-        for index, verdict in zip(requests, verdicts, strict=True):
-            answers[index] = call_error(verdict) if isinstance(verdict, Refusal) else verdict
-    return batch_id, [answers[index] for index in range(len(answers))]
+    return members.request_id, members.settle(verdicts)
 
 
 def newest(consistency_tokens: Iterable[str]) -> str:

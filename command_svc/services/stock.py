@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+
 from command_svc.batcher import Batcher
 from command_svc.mapping.stock import message_in, result, token_of
+from command_svc.services import stream
 from command_svc.services.lane import Context, answer, answer_batch, newest
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceServicer
+from serving.identity import actor
 
 
 class StockCommands(StockCommandServiceServicer):
@@ -44,3 +49,11 @@ class StockCommands(StockCommandServiceServicer):
         return pb.BatchStockResponse(
             request_id=batch_id, consistency_token=newest(map(token_of, results)), results=results
         )
+
+    async def StreamStock(
+        self, request_iterator: AsyncIterator[pb.StreamStockRequest], context: Context
+    ) -> AsyncGenerator[pb.StreamStockResponse, None]:
+        """Carry out the commands of many messages, in their order."""
+        async with aclosing(stream.answers(self._batcher, request_iterator, actor(context))) as answers:
+            async for response in answers:
+                yield response

@@ -502,8 +502,9 @@ Global___SetStockPolicyResponse: _TypeAlias = SetStockPolicyResponse  # noqa: Y0
 
 @_typing.final
 class StockCommand(_message.Message):
-    """One command of a batch. A command without a request_id gets one from the batch's and its place in
-    it, so that a repeat of the whole batch is safe too. validate_only is the batch's to say.
+    """One command of a batch, or of a message in a stream. A command without a request_id gets one from the
+    batch's and its place in it, so that a repeat of the whole batch is safe too. validate_only is the
+    batch's to say.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -544,7 +545,7 @@ Global___StockCommand: _TypeAlias = StockCommand  # noqa: Y015
 
 @_typing.final
 class StockCommandResult(_message.Message):
-    """The outcome of one command of a batch."""
+    """The outcome of one command of a batch, or of a message in a stream."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -655,3 +656,75 @@ class BatchStockResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___BatchStockResponse: _TypeAlias = BatchStockResponse  # noqa: Y015
+
+@_typing.final
+class StreamStockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    COMMANDS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """Makes a repeat of this message safe: see StockCommand. Needed to resume a stream that was cut, unless
+    every command has an id of its own. Generated and returned when empty.
+    """
+    validate_only: _builtins.bool
+    """Decide and answer as usual, but change nothing. The answer carries no consistency_token."""
+    sequence: _builtins.int
+    """The caller's number of this message, to know its answer by."""
+    @_builtins.property
+    def commands(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockCommand]:
+        """In the order in which they are carried out. Each is validated by itself, and an invalid one is
+        refused by itself.
+        """
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        sequence: _builtins.int = ...,
+        commands: _abc.Iterable[Global___StockCommand] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["commands", b"commands", "request_id", b"request_id", "sequence", b"sequence", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStockRequest: _TypeAlias = StreamStockRequest  # noqa: Y015
+
+@_typing.final
+class StreamStockResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    SEQUENCE_FIELD_NUMBER: _builtins.int
+    RESULTS_FIELD_NUMBER: _builtins.int
+    request_id: _builtins.str
+    """The id of the message, generated when the caller gave none."""
+    consistency_token: _builtins.str
+    """Covers every accepted command of the message; empty when none was. Opaque."""
+    sequence: _builtins.int
+    """As in the message that this answers."""
+    @_builtins.property
+    def results(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockCommandResult]:
+        """One for each command, in order."""
+
+    def __init__(
+        self,
+        *,
+        request_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        sequence: _builtins.int = ...,
+        results: _abc.Iterable[Global___StockCommandResult] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "request_id", b"request_id", "results", b"results", "sequence", b"sequence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStockResponse: _TypeAlias = StreamStockResponse  # noqa: Y015

@@ -74,6 +74,11 @@ class StockCommandServiceStub:
                 request_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockRequest.SerializeToString,
                 response_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockResponse.FromString,
                 _registered_method=True)
+        self.StreamStock = channel.stream_stream(
+                '/inventory.command.v1.StockCommandService/StreamStock',
+                request_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockRequest.SerializeToString,
+                response_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockResponse.FromString,
+                _registered_method=True)
 
 
 class StockCommandServiceServicer:
@@ -144,6 +149,27 @@ class StockCommandServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamStock(self, request_iterator, context):
+        """Carries out the commands of many messages, in their order; each message is answered by one response,
+        in the same order, once what it changed is durable. A refused or invalid command has that as its
+        result and fails no other; several messages may share a transaction.
+
+        The service reads a bounded number of messages ahead, and none while its answers are not read: a
+        caller is slowed down by the transport, and meets no QUEUE_FULL for its commands.
+
+        A stream may be cut at any time. Everything before an error is answered first. Open another stream
+        and send the unanswered messages again, with the same request ids: what was carried out is answered
+        from its record, the rest is carried out now. A message that breaks a rule of its own ends the stream
+        with INVALID_FIELD, its ErrorInfo naming the sequence; nothing from that message on was carried out.
+
+        A stream is what this call is for.
+        buf:lint:ignore RPC_NO_CLIENT_STREAMING
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StockCommandServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -176,6 +202,11 @@ def add_StockCommandServiceServicer_to_server(servicer, server):
                     servicer.BatchStock,
                     request_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockRequest.FromString,
                     response_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockResponse.SerializeToString,
+            ),
+            'StreamStock': grpc.stream_stream_rpc_method_handler(
+                    servicer.StreamStock,
+                    request_deserializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockRequest.FromString,
+                    response_serializer=inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -350,6 +381,33 @@ class StockCommandService:
             '/inventory.command.v1.StockCommandService/BatchStock',
             inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockRequest.SerializeToString,
             inventory_dot_command_dot_v1_dot_stock__command__service__pb2.BatchStockResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamStock(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/inventory.command.v1.StockCommandService/StreamStock',
+            inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockRequest.SerializeToString,
+            inventory_dot_command_dot_v1_dot_stock__command__service__pb2.StreamStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

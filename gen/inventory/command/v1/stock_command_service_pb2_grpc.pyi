@@ -74,6 +74,23 @@ class StockCommandServiceStub:
     carried out or, at the first refusal, none: the call then fails with that command's error, its
     ErrorInfo naming the command_index.
     """
+    StreamStock: _grpc.StreamStreamMultiCallable[_stock_command_service_pb2.StreamStockRequest, _stock_command_service_pb2.StreamStockResponse]
+    """Carries out the commands of many messages, in their order; each message is answered by one response,
+    in the same order, once what it changed is durable. A refused or invalid command has that as its
+    result and fails no other; several messages may share a transaction.
+
+    The service reads a bounded number of messages ahead, and none while its answers are not read: a
+    caller is slowed down by the transport, and meets no QUEUE_FULL for its commands.
+
+    A stream may be cut at any time. Everything before an error is answered first. Open another stream
+    and send the unanswered messages again, with the same request ids: what was carried out is answered
+    from its record, the rest is carried out now. A message that breaks a rule of its own ends the stream
+    with INVALID_FIELD, its ErrorInfo naming the sequence; nothing from that message on was carried out.
+
+    A stream is what this call is for.
+    buf:lint:ignore RPC_NO_CLIENT_STREAMING
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
+    """
 
 @_typing.type_check_only
 class StockCommandServiceAsyncStub(StockCommandServiceStub):
@@ -120,6 +137,23 @@ class StockCommandServiceAsyncStub(StockCommandServiceStub):
     Each has its own result, and a refused one does not fail its neighbours; with `atomic`, all are
     carried out or, at the first refusal, none: the call then fails with that command's error, its
     ErrorInfo naming the command_index.
+    """
+    StreamStock: _aio.StreamStreamMultiCallable[_stock_command_service_pb2.StreamStockRequest, _stock_command_service_pb2.StreamStockResponse]  # type: ignore[assignment]
+    """Carries out the commands of many messages, in their order; each message is answered by one response,
+    in the same order, once what it changed is durable. A refused or invalid command has that as its
+    result and fails no other; several messages may share a transaction.
+
+    The service reads a bounded number of messages ahead, and none while its answers are not read: a
+    caller is slowed down by the transport, and meets no QUEUE_FULL for its commands.
+
+    A stream may be cut at any time. Everything before an error is answered first. Open another stream
+    and send the unanswered messages again, with the same request ids: what was carried out is answered
+    from its record, the rest is carried out now. A message that breaks a rule of its own ends the stream
+    with INVALID_FIELD, its ErrorInfo naming the sequence; nothing from that message on was carried out.
+
+    A stream is what this call is for.
+    buf:lint:ignore RPC_NO_CLIENT_STREAMING
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
     """
 
 class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -200,6 +234,29 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         Each has its own result, and a refused one does not fail its neighbours; with `atomic`, all are
         carried out or, at the first refusal, none: the call then fails with that command's error, its
         ErrorInfo naming the command_index.
+        """
+
+    @_abc_1.abstractmethod
+    def StreamStock(
+        self,
+        request_iterator: _MaybeAsyncIterator[_stock_command_service_pb2.StreamStockRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_command_service_pb2.StreamStockResponse], _abc.AsyncIterator[_stock_command_service_pb2.StreamStockResponse]]:
+        """Carries out the commands of many messages, in their order; each message is answered by one response,
+        in the same order, once what it changed is durable. A refused or invalid command has that as its
+        result and fails no other; several messages may share a transaction.
+
+        The service reads a bounded number of messages ahead, and none while its answers are not read: a
+        caller is slowed down by the transport, and meets no QUEUE_FULL for its commands.
+
+        A stream may be cut at any time. Everything before an error is answered first. Open another stream
+        and send the unanswered messages again, with the same request ids: what was carried out is answered
+        from its record, the rest is carried out now. A message that breaks a rule of its own ends the stream
+        with INVALID_FIELD, its ErrorInfo naming the sequence; nothing from that message on was carried out.
+
+        A stream is what this call is for.
+        buf:lint:ignore RPC_NO_CLIENT_STREAMING
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
         """
 
 def add_StockCommandServiceServicer_to_server(servicer: StockCommandServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
