@@ -7,11 +7,13 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import AsyncGenerator, AsyncIterable
 from types import TracebackType
 from typing import Protocol, Self, TypeVar
 
 import grpc
 
+from client import stream
 from client.errors import error_from_call
 from client.retry import RetryPolicy
 from inventory.command.v1 import (
@@ -152,6 +154,29 @@ class InventoryClient:
         an `atomic` batch raises a command's refusal.
         """
         return await self._command(self._stock_commands.BatchStock, request, timeout)
+
+    def stream_stock(
+        self,
+        messages: AsyncIterable[stock_command_service_pb2.StreamStockRequest],
+        *,
+        timeout: float | None = None,
+        ahead: int = 32,
+    ) -> AsyncGenerator[stock_command_service_pb2.StreamStockResponse, None]:
+        """Carry out the commands of many messages in their order; yield the answer to each.
+
+        A message without a request_id is sent with a new one. When the stream is cut, it is opened again
+        and the unanswered messages are sent again with the same ids, so nothing is lost or done twice.
+        `messages` is read as far as answers are: at most `ahead` messages wait for theirs. Refusals are
+        in the results, as in `batch_stock`. Raises the error of a stream that another cannot cure, and
+        DeadlineExceededError when `timeout` seconds brought no answer.
+        """
+        return stream.resuming(
+            lambda: self._stock_commands.StreamStock(metadata=self._metadata),
+            messages,
+            retry=self._retry,
+            timeout=self._timeout if timeout is None else timeout,
+            ahead=ahead,
+        )
 
     async def reserve_stock(
         self, request: reservation_command_service_pb2.ReserveStockRequest, *, timeout: float | None = None

@@ -34,8 +34,15 @@ class RetryPolicy:
         retryable = error.code is grpc.StatusCode.UNAVAILABLE or (
             error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
         )
-        if not retryable or attempt >= self.attempts:
+        return self.backoff(attempt, remaining, error.retry_after) if retryable else None
+
+    def backoff(self, attempt: int, remaining: float, at_least: float | None) -> float | None:
+        """Return the seconds to wait, `at_least` so many, before another attempt at what may be repeated.
+
+        None when there were attempts enough or there is no time for another.
+        """
+        if attempt >= self.attempts:
             return None
         ceiling = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
-        pause = (error.retry_after or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - jitter, no secret
+        pause = (at_least or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - jitter, no secret
         return pause if pause < remaining else None

@@ -67,15 +67,10 @@ class _Ahead:
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def read(self, messages: AsyncIterator[pb.StreamStockRequest], caller: str) -> None:
-        """Read to the end, or to a message that breaks a rule: raises CallError, naming its sequence."""
+        """Read to the end, or to a message that breaks a rule, at which CallError is raised."""
         try:
             async for message in messages:
-                try:
-                    members = members_of(message, caller, message_in)
-                except CallError as error:
-                    error.metadata["sequence"] = str(message.sequence)
-                    raise
-                await self._put(_Read(message, members))
+                await self._put(_Read(message, members_of(message, caller, message_in)))
         finally:
             async with self._changed:
                 self._ended = True
