@@ -1,0 +1,66 @@
+"""A way to a server, through which all its bytes go, and that can be shut."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import Self
+
+
+class Door:
+    """Takes connections on an address of its own and passes them on; an asynchronous context manager."""
+
+    def __init__(self, address: str) -> None:
+        self._host, _, port = address.rpartition(":")
+        self._port = int(port)
+        self._server: asyncio.Server | None = None
+        self._own_port = 0
+        self._ways: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
+
+    async def __aenter__(self) -> Self:
+        await self.open()
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.shut()
+
+    @property
+    def address(self) -> str:
+        """Where to knock; it stays the same."""
+        return f"127.0.0.1:{self._own_port}"
+
+    async def open(self) -> None:
+        """Let through."""
+        self._server = await asyncio.start_server(self._enter, "127.0.0.1", self._own_port)
+        self._own_port = self._server.sockets[0].getsockname()[1]
+
+    async def shut(self) -> None:
+        """End every connection, as a network does that fails, and take no new one."""
+        if self._server is not None:
+            self._server.close()
+        for writer in self._ways.values():
+            writer.transport.abort()
+        await asyncio.gather(*self._ways, return_exceptions=True)
+
+    async def cut(self) -> None:
+        """End every connection; new ones are let through."""
+        await self.shut()
+        await self.open()
+
+    async def _enter(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._host, self._port)
+        ways = [
+            asyncio.create_task(_pass(reader, back)),
+            asyncio.create_task(_pass(there, writer)),
+        ]
+        for way, end in zip(ways, (back, writer), strict=True):
+            self._ways[way] = end
+            way.add_done_callback(self._ways.pop)
+
+
+async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):  # a connection that is ended by force says so to both sides
+        while data := await reader.read(65_536):
+            writer.write(data)
+            await writer.drain()
+    writer.close()
