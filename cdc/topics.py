@@ -17,6 +17,8 @@ from serving import logs, settings
 JOURNAL = "inventory.journal"
 ITEMS = "inventory.catalog.items"
 LOCATIONS = "inventory.catalog.locations"
+STOCK_COMMANDS = "inventory.stock.commands"
+STOCK_FAILURES = "inventory.stock.failures"
 HEARTBEAT = "inventory.heartbeat.inventory_raw"
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -45,6 +47,19 @@ TOPICS = (
     # The current catalogue, for whoever wants it whole: the last state of each key, for ever.
     Topic(ITEMS, 1, COMPACTED),
     Topic(LOCATIONS, 1, COMPACTED),
+    # Commands to the command service, keyed by SKU: the order of a partition is an item's. Kept for less
+    # long than request ids are: what is read again is known.
+    Topic(
+        STOCK_COMMANDS,
+        12,
+        {"cleanup.policy": "delete", "retention.ms": str(6 * DAY_MS), "max.message.bytes": str(256 * 1024)},
+    ),
+    # Those it refused, each with the command and the reason.
+    Topic(
+        STOCK_FAILURES,
+        12,
+        {"cleanup.policy": "delete", "retention.ms": str(14 * DAY_MS), "max.message.bytes": str(512 * 1024)},
+    ),
     # Debezium's own sign of life; nobody reads it.
     Topic(HEARTBEAT, 1, {"cleanup.policy": "delete", "retention.ms": str(DAY_MS)}),
     # Where Kafka Connect keeps configurations, positions and states. The first must have one partition.

@@ -51,6 +51,25 @@ class CommandSettings(ServerSettings):
     sweep_interval_seconds: float = Field(
         0.5, gt=0, le=60, description="pause between two looks for expired reservations"
     )
+    intake_bootstrap_servers: str = Field(
+        "",
+        description="host:port of brokers to take stock commands from, separated by commas; none when empty",
+    )
+    intake_topic: str = Field("inventory.stock.commands", description="the topic of stock commands")
+    intake_failures_topic: str = Field(
+        "inventory.stock.failures", description="the topic that refused stock commands are written to"
+    )
+    intake_group_id: str = Field(
+        "inventory.command", description="consumer group: its members share the partitions"
+    )
+    intake_batch_records: int = Field(
+        256, ge=1, le=1000, description="most commands of the topic in one transaction"
+    )
+    intake_actor: str = Field(
+        "stock-commands",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$",
+        description="who acts in the ledger when a record names nobody",
+    )
 
     @property
     def linger(self) -> float:

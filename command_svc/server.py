@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -13,7 +14,9 @@ import structlog
 
 from command_svc import journal, sweeper
 from command_svc.batcher import Batcher, Limits
+from command_svc.broker import CommandTopic
 from command_svc.config import CommandSettings
+from command_svc.intake import Intake
 from command_svc.mapping.registry import MAPPINGS
 from command_svc.services.items import ItemCommands
 from command_svc.services.locations import LocationCommands
@@ -72,16 +75,45 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
             asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
         ]
         try:
-            yield GrpcServer(
-                settings,
-                services(batcher),
-                dependencies=[Dependency("database", store.ping)],
-                unavailable={UnavailableError: "database"},
-            )
+            async with _intake(settings, batcher) as intake:
+                yield GrpcServer(
+                    settings,
+                    services(batcher),
+                    dependencies=[Dependency("database", store.ping), *intake],
+                    unavailable={UnavailableError: "database"},
+                )
         finally:
             for job in jobs:
                 job.cancel()
             await asyncio.wait(jobs)
+
+
+@asynccontextmanager
+async def _intake(settings: CommandSettings, batcher: Batcher) -> AsyncIterator[list[Dependency]]:
+    """Take stock commands from the brokers, if there are any; yield what health is to tell of it."""
+    if not settings.intake_bootstrap_servers:
+        yield []
+        return
+    topic = CommandTopic(
+        settings.intake_bootstrap_servers,
+        settings.intake_group_id,
+        settings.intake_topic,
+        settings.intake_failures_topic,
+    )
+    intake = Intake(topic, batcher, actor=settings.intake_actor, most=settings.intake_batch_records)
+    running = asyncio.create_task(intake.run(), name="intake")
+    running.add_done_callback(_end_process)
+    try:
+        yield [Dependency("stock-commands", intake.check, required=False)]
+    finally:
+        intake.stop()
+        await running
+
+
+def _end_process(intake: asyncio.Task[None]) -> None:
+    """End the process of an intake that cannot go on: whoever keeps the process sees that."""
+    if not intake.cancelled() and intake.exception() is not None:
+        signal.raise_signal(signal.SIGTERM)
 
 
 def services(batcher: Batcher) -> list[Service]:

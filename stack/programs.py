@@ -147,11 +147,12 @@ def services(home: Home) -> list[Part]:
             _python("command_svc"),
             readiness.grpc_health(at.command),
             # After the connector: nothing may commit before somebody reads the journal.
-            needs=("connector",),
+            needs=("connector", "topics"),
             listeners=("command",),
             environment={
                 "INVENTORY_COMMAND_LISTEN": at.command,
                 "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
+                "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_COMMAND_WORKERS": workers,
                 "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
             },
