@@ -46,7 +46,7 @@ NO_DAYS: list[Fields] = [
 ]
 
 STOCK = "AddStock RemoveStock AdjustStock MoveStock"
-BATCHES = "BatchStock BatchReserveStock BatchCreateItems"
+BATCHES = "BatchStock StreamStock BatchReserveStock BatchCreateItems"
 RESOLVE = "ConfirmReservation CancelReservation ExtendReservation"
 ORDERED = "FulfillOrder CancelOrder ReturnOrder"
 CARRIED = "ReceiveTransfer CancelTransfer"
@@ -308,7 +308,8 @@ CATALOG_CASES: list[Case] = [
 ]
 CASES: list[Case] = [
     *each(ALL, "request_id", BAD_REQUEST_IDS),
-    *each("BatchStock", "commands", [[], [{"add": ADD}] * 1001]),
+    *each("BatchStock StreamStock", "commands", [[], [{"add": ADD}] * 1001]),
+    *each("StreamStock", "sequence", [-1]),
     *each("BatchReserveStock BatchCreateItems", "commands", [[], [{}] * 1001]),
     *STOCK_CASES,
     *RESERVATION_CASES,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 import grpc
@@ -24,7 +25,7 @@ class Commands:
         self._channel = channel
 
     async def call(self, rpc: str, request: Message, *, actor: str | bytes | None = None) -> Any:  # noqa: ANN401
-        """Call an RPC by its name."""
+        """Call an RPC by its name; one with streams by a single message."""
         metadata = [] if actor is None else [("x-inventory-actor", actor)]
         return await self._method(rpc)(request, timeout=5, metadata=metadata)
 
@@ -36,16 +37,24 @@ class Commands:
         for contract in CONTRACTS:
             for service in contract.DESCRIPTOR.services_by_name.values():
                 if rpc in service.methods_by_name:
-                    answer = getattr(contract, service.methods_by_name[rpc].output_type.name)
-                    return cast(
-                        "Callable[..., Awaitable[Any]]",
-                        self._channel.unary_unary(
-                            f"/{service.full_name}/{rpc}",
-                            request_serializer=lambda message: message.SerializeToString(),
-                            response_deserializer=answer.FromString,
-                        ),
+                    method = service.methods_by_name[rpc]
+                    answer = getattr(contract, method.output_type.name)
+                    multicallable = (
+                        self._channel.stream_stream if method.client_streaming else self._channel.unary_unary
                     )
+                    call = multicallable(
+                        f"/{service.full_name}/{rpc}",
+                        request_serializer=lambda message: message.SerializeToString(),
+                        response_deserializer=answer.FromString,
+                    )
+                    return partial(_only, call) if method.client_streaming else cast("Any", call)
         raise KeyError(rpc)
+
+
+async def _only(call: Any, request: Message, **options: object) -> Any:  # noqa: ANN401 - of any RPC
+    """Send one message and return the answer."""
+    (answer,) = [answer async for answer in call(iter([request]), **options)]
+    return answer
 
 
 def make_server(batcher: Batcher) -> GrpcServer:

@@ -46,6 +46,7 @@ GOOD: dict[str, tuple[type[Message], Fields]] = {
     "MoveStock": (stock.MoveStockRequest, MOVE),
     "SetStockPolicy": (stock.SetStockPolicyRequest, {**KEY, "safety_stock": 2}),
     "BatchStock": (stock.BatchStockRequest, {"commands": [{"add": ADD}]}),
+    "StreamStock": (stock.StreamStockRequest, {"commands": [{"add": ADD}]}),
     "ReserveStock": (reservations.ReserveStockRequest, {"lines": [LINE]}),
     "ConfirmReservation": (reservations.ConfirmReservationRequest, HOLD),
     "CancelReservation": (reservations.CancelReservationRequest, HOLD),
