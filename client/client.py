@@ -14,8 +14,8 @@ from typing import Protocol, Self, TypeVar
 import grpc
 
 from client import stream
-from client.errors import error_from_call
 from client.retry import RetryPolicy
+from client.status import error_from_call
 from inventory.command.v1 import (
     item_command_service_pb2,
     item_command_service_pb2_grpc,

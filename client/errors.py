@@ -10,19 +10,37 @@ Every refusal of the service arrives as the exception of its published reason
     │   ├── ItemNotFoundError
     │   ├── LocationNotFoundError
     │   ├── LevelNotFoundError          the item has never been stocked at the location
-    │   └── ReservationNotFoundError
+    │   ├── ReservationNotFoundError
+    │   ├── OrderNotFoundError
+    │   ├── TransferNotFoundError
+    │   ├── LotNotFoundError            the item has no such lot at the location
+    │   └── SerialNotFoundError         no unit with the serial is there to be taken
     ├── AlreadyExistsError
     │   ├── ItemAlreadyExistsError
-    │   └── LocationAlreadyExistsError
+    │   ├── LocationAlreadyExistsError
+    │   └── SerialAlreadyPresentError   a unit of the item with the serial is present already
     ├── InsufficientStockError          fewer units are free than the command asks for
+    ├── QuantityOutOfRangeError         the level would pass the largest quantity kept
     ├── BackordersOutstandingError      the backorder limit would fall below what is backordered
+    ├── ItemNotStockedError             the item is not counted
+    ├── ItemArchivedError               the item takes no new stock and no new promises
+    ├── ItemInUseError                  stock or promises of the item remain, so it cannot be archived
+    ├── LocationInactiveError           the location takes no new stock and no new promises
+    ├── InvalidParentError              a variant's parent does not exist, or is a variant itself
+    ├── InvalidComponentError           a bundle's component cannot be one
+    ├── LotRequiredError                the item is kept by lots, and the command names none
+    ├── LotNotTrackedError              the item is not kept by lots, and the command names one
+    ├── LotMismatchError                the lot is known with another expiry date, or with none
+    ├── SerialsRequiredError            the serials of the units must be named, one for each
     ├── ReservationExpiredError         the reservation ran out of time before the command was decided
     ├── ReservationResolvedError        the reservation has been confirmed or cancelled already
     ├── ExceedsReservationError         the confirmation names more than the reservation still holds
-    ├── QuantityOutOfRangeError         the level would pass the largest quantity kept
-    ├── ItemNotStockedError             the item's kind is not counted
+    ├── OrderClosedError                the order is fulfilled or cancelled
+    ├── ExceedsOrderError               the command names more than the order has left for it
+    ├── TransferResolvedError           the transfer has been received or cancelled already
+    ├── ExceedsTransferError            the receipt names more than is under way
     ├── RequestIdReusedError            the request id belongs to an earlier, different command
-    ├── VersionMismatchError            the level has changed since the caller read it
+    ├── VersionMismatchError            what the command changes has changed since the caller read it
     ├── QueueFullError                  nothing was tried; repeat after `retry_after`
     ├── UnavailableError                the service was not reached, or could not answer
     │   └── DependencyUnavailableError  a part the answer depends on does not answer
@@ -37,15 +55,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
-from grpc_status import rpc_status
-
-DOMAIN = "inventory"
-
-_CODES = MappingProxyType({code.value[0]: code for code in grpc.StatusCode})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,11 +101,11 @@ class InventoryError(Exception):
 
 
 class InvalidFieldError(InventoryError):
-    """A field breaks its rule; `field_violations` names every such field."""
+    """A field breaks its rule; `field_violations` names every such field. Metadata: field, the first."""
 
 
 class InvalidPageTokenError(InventoryError):
-    """The page token is not one this list has handed out."""
+    """The page token is not one this list has handed out. Metadata: page_token."""
 
 
 class NotFoundError(InventoryError):
@@ -117,6 +128,22 @@ class ReservationNotFoundError(NotFoundError):
     """No reservation has this id. Metadata: reservation_id."""
 
 
+class OrderNotFoundError(NotFoundError):
+    """No order has this id. Metadata: order_id."""
+
+
+class TransferNotFoundError(NotFoundError):
+    """No transfer has this id. Metadata: transfer_id."""
+
+
+class LotNotFoundError(NotFoundError):
+    """The item has no such lot at the location. Metadata: sku, location_id, lot_id."""
+
+
+class SerialNotFoundError(NotFoundError):
+    """No unit with this serial is there to be taken. Metadata: sku, location_id, serial."""
+
+
 class AlreadyExistsError(InventoryError):
     """What the call would create exists."""
 
@@ -129,12 +156,74 @@ class LocationAlreadyExistsError(AlreadyExistsError):
     """Another location has this id. Metadata: location_id."""
 
 
+class SerialAlreadyPresentError(AlreadyExistsError):
+    """A unit with this serial is present, at location_id. Metadata: sku, serial, location_id."""
+
+
 class InsufficientStockError(InventoryError):
-    """Fewer units are free than asked for. Metadata: sku, location_id, requested, available."""
+    """Fewer units are free than asked for.
+
+    Metadata: sku, location_id (empty for units asked for wherever they are), requested, available, lot_id
+    (where one was named).
+    """
+
+
+class QuantityOutOfRangeError(InventoryError):
+    """The level would pass its limit. Metadata: sku, location_id, requested, on_hand, limit."""
 
 
 class BackordersOutstandingError(InventoryError):
     """More is backordered than the limit would allow. Metadata: sku, location_id, requested, backordered."""
+
+
+class ItemNotStockedError(InventoryError):
+    """The item is not counted, so it has no stock. Metadata: sku, kind."""
+
+
+class ItemArchivedError(InventoryError):
+    """The item is archived: no new stock, no new promises. Metadata: sku."""
+
+
+class ItemInUseError(InventoryError):
+    """Stock or promises remain, as summed over all locations.
+
+    Metadata: sku, on_hand, reserved, backordered, in_transit.
+    """
+
+
+class LocationInactiveError(InventoryError):
+    """The location is inactive: no new stock, no new promises. Metadata: location_id."""
+
+
+class InvalidParentError(InventoryError):
+    """The parent does not exist, or is a variant itself. Metadata: sku, parent_sku."""
+
+
+class InvalidComponentError(InventoryError):
+    """The component does not exist, is not counted, or is a bundle itself. Metadata: sku, component_sku."""
+
+
+class LotRequiredError(InventoryError):
+    """The item is kept by lots, and the command names none. Metadata: sku."""
+
+
+class LotNotTrackedError(InventoryError):
+    """The item is not kept by lots, and the command names one. Metadata: sku, lot_id."""
+
+
+class LotMismatchError(InventoryError):
+    """The lot is known with another expiry date, or with none.
+
+    Metadata: sku, location_id, lot_id, requested, expiry_date. The last is the date known; both dates are
+    written 2027-03-31, and empty for none.
+    """
+
+
+class SerialsRequiredError(InventoryError):
+    """The serials must be named, one for each unit: fewer units than serials would be left.
+
+    Metadata: sku, location_id, lot_id, requested, serials. The last is how many were named.
+    """
 
 
 class ReservationExpiredError(InventoryError):
@@ -149,12 +238,23 @@ class ExceedsReservationError(InventoryError):
     """More than is still held. Metadata: reservation_id, sku, location_id, requested, held."""
 
 
-class QuantityOutOfRangeError(InventoryError):
-    """The level would pass its limit. Metadata: sku, location_id, requested, on_hand, limit."""
+class OrderClosedError(InventoryError):
+    """The order is fulfilled or cancelled: nothing to ship or to cancel. Metadata: order_id, state."""
 
 
-class ItemNotStockedError(InventoryError):
-    """The item's kind is not counted, so it has no stock. Metadata: sku, kind."""
+class ExceedsOrderError(InventoryError):
+    """More than the order has left to ship, to cancel or to return.
+
+    Metadata: order_id, sku, location_id (empty for a return), requested, left.
+    """
+
+
+class TransferResolvedError(InventoryError):
+    """The transfer is received or cancelled already. Metadata: transfer_id, state."""
+
+
+class ExceedsTransferError(InventoryError):
+    """More than is under way. Metadata: transfer_id, sku, lot_id (where one was named), requested, left."""
 
 
 class RequestIdReusedError(InventoryError):
@@ -162,7 +262,10 @@ class RequestIdReusedError(InventoryError):
 
 
 class VersionMismatchError(InventoryError):
-    """The level has changed since it was read. Metadata: sku, location_id, expected_version, version."""
+    """The level, item or location has changed since it was read.
+
+    Metadata: expected_version, version, sku (of an item or a level), location_id (of a location or a level).
+    """
 
 
 class QueueFullError(InventoryError):
@@ -183,83 +286,3 @@ class DeadlineExceededError(InventoryError):
 
 class InternalError(InventoryError):
     """A fault of the service. Metadata: error_id, under which it is logged."""
-
-
-BY_REASON: Mapping[str, type[InventoryError]] = MappingProxyType(
-    {
-        "INVALID_FIELD": InvalidFieldError,
-        "ITEM_NOT_FOUND": ItemNotFoundError,
-        "LOCATION_NOT_FOUND": LocationNotFoundError,
-        "LEVEL_NOT_FOUND": LevelNotFoundError,
-        "ITEM_ALREADY_EXISTS": ItemAlreadyExistsError,
-        "LOCATION_ALREADY_EXISTS": LocationAlreadyExistsError,
-        "INSUFFICIENT_STOCK": InsufficientStockError,
-        "QUANTITY_OUT_OF_RANGE": QuantityOutOfRangeError,
-        "ITEM_NOT_STOCKED": ItemNotStockedError,
-        "REQUEST_ID_REUSED": RequestIdReusedError,
-        "VERSION_MISMATCH": VersionMismatchError,
-        "QUEUE_FULL": QueueFullError,
-        "DEPENDENCY_UNAVAILABLE": DependencyUnavailableError,
-        "DEADLINE_EXCEEDED": DeadlineExceededError,
-        "INVALID_PAGE_TOKEN": InvalidPageTokenError,
-        "INTERNAL": InternalError,
-        "RESERVATION_NOT_FOUND": ReservationNotFoundError,
-        "RESERVATION_EXPIRED": ReservationExpiredError,
-        "RESERVATION_RESOLVED": ReservationResolvedError,
-        "EXCEEDS_RESERVATION": ExceedsReservationError,
-        "BACKORDERS_OUTSTANDING": BackordersOutstandingError,
-    }
-)
-"""The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""
-
-# For calls that ended before the service could give a reason.
-_BY_CODE: Mapping[grpc.StatusCode, type[InventoryError]] = MappingProxyType(
-    {
-        grpc.StatusCode.UNAVAILABLE: UnavailableError,
-        grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
-    }
-)
-
-
-def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> InventoryError:
-    """Return the exception of a refusal: a failed call's status, or the `error` of a batch's result."""
-    code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
-    reason = ""
-    metadata: dict[str, str] = {}
-    violations: list[FieldViolation] = []
-    retry_after: float | None = None
-    info, bad_request, retry = (
-        error_details_pb2.ErrorInfo(),
-        error_details_pb2.BadRequest(),
-        error_details_pb2.RetryInfo(),
-    )
-    for detail in status.details:
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            reason, metadata = info.reason, dict(info.metadata)
-        elif detail.Unpack(bad_request):
-            violations += (FieldViolation(v.field, v.description) for v in bad_request.field_violations)
-        elif detail.Unpack(retry):
-            retry_after = retry.retry_delay.ToTimedelta().total_seconds()
-    kind = BY_REASON.get(reason) or _BY_CODE.get(code, InventoryError)
-    return kind(
-        code=code,
-        reason=reason,
-        message=status.message,
-        metadata=MappingProxyType(metadata),
-        field_violations=tuple(violations),
-        retry_after=retry_after,
-        request_id=request_id,
-    )
-
-
-def error_from_call(failure: grpc.aio.AioRpcError, *, request_id: str = "") -> InventoryError:
-    """Return the exception of a call that gRPC reports as failed."""
-    try:
-        # An AioRpcError is a Call in all that from_call reads, though its class does not say so.
-        status = rpc_status.from_call(failure)  # type: ignore[arg-type]
-    except ValueError:
-        # Something on the way answered with details that contradict the status; the status counts.
-        status = None
-    if status is None:
-        status = status_pb2.Status(code=failure.code().value[0], message=failure.details() or "")
-    return error_from_status(status, request_id=request_id)

@@ -12,8 +12,9 @@ from typing import TypeAlias
 import grpc
 from google.rpc import status_pb2
 
-from client.errors import InventoryError, error_from_call, error_from_status
+from client.errors import InventoryError
 from client.retry import RetryPolicy
+from client.status import error_from_call, error_from_status
 from inventory.command.v1.stock_command_service_pb2 import StreamStockRequest, StreamStockResponse
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[StreamStockRequest, StreamStockResponse]"

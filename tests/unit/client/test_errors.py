@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import grpc
 import pytest
 from google.protobuf import any_pb2, duration_pb2
@@ -10,7 +13,53 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 import client
 from client import errors
+from client.status import BY_REASON
 from inventory.type.v1.error_reason_pb2 import ErrorReason
+
+CONTRACT = Path(__file__).parents[3] / "proto/inventory/type/v1/error_reason.proto"
+
+FIGURES = {
+    "INVALID_FIELD": ["field"],
+    "ITEM_NOT_FOUND": ["sku"],
+    "LOCATION_NOT_FOUND": ["location_id"],
+    "LEVEL_NOT_FOUND": ["sku", "location_id"],
+    "ITEM_ALREADY_EXISTS": ["sku"],
+    "LOCATION_ALREADY_EXISTS": ["location_id"],
+    "INSUFFICIENT_STOCK": ["sku", "location_id", "requested", "available", "lot_id"],
+    "QUANTITY_OUT_OF_RANGE": ["sku", "location_id", "requested", "on_hand", "limit"],
+    "ITEM_NOT_STOCKED": ["sku", "kind"],
+    "REQUEST_ID_REUSED": ["request_id"],
+    "VERSION_MISMATCH": ["expected_version", "version", "sku", "location_id"],
+    "QUEUE_FULL": [],
+    "DEPENDENCY_UNAVAILABLE": ["dependency"],
+    "DEADLINE_EXCEEDED": [],
+    "INVALID_PAGE_TOKEN": ["page_token"],
+    "INTERNAL": ["error_id"],
+    "RESERVATION_NOT_FOUND": ["reservation_id"],
+    "RESERVATION_EXPIRED": ["reservation_id", "expire_time"],
+    "RESERVATION_RESOLVED": ["reservation_id", "state"],
+    "EXCEEDS_RESERVATION": ["reservation_id", "sku", "location_id", "requested", "held"],
+    "BACKORDERS_OUTSTANDING": ["sku", "location_id", "requested", "backordered"],
+    "ITEM_ARCHIVED": ["sku"],
+    "ITEM_IN_USE": ["sku", "on_hand", "reserved", "backordered", "in_transit"],
+    "LOCATION_INACTIVE": ["location_id"],
+    "INVALID_PARENT": ["sku", "parent_sku"],
+    "INVALID_COMPONENT": ["sku", "component_sku"],
+    "ORDER_NOT_FOUND": ["order_id"],
+    "ORDER_CLOSED": ["order_id", "state"],
+    "EXCEEDS_ORDER": ["order_id", "sku", "location_id", "requested", "left"],
+    "TRANSFER_NOT_FOUND": ["transfer_id"],
+    "TRANSFER_RESOLVED": ["transfer_id", "state"],
+    "EXCEEDS_TRANSFER": ["transfer_id", "sku", "lot_id", "requested", "left"],
+    "LOT_REQUIRED": ["sku"],
+    "LOT_NOT_TRACKED": ["sku", "lot_id"],
+    "LOT_NOT_FOUND": ["sku", "location_id", "lot_id"],
+    "LOT_MISMATCH": ["sku", "location_id", "lot_id", "requested", "expiry_date"],
+    "SERIAL_ALREADY_PRESENT": ["sku", "serial", "location_id"],
+    "SERIAL_NOT_FOUND": ["sku", "location_id", "serial"],
+    "SERIALS_REQUIRED": ["sku", "location_id", "lot_id", "requested", "serials"],
+}
+"""What the metadata of every reason can hold."""
 
 REASONS = [name.removeprefix("ERROR_REASON_") for name, number in ErrorReason.items() if number]
 
@@ -30,16 +79,45 @@ def info(reason: str, domain: str = "inventory", **metadata: str) -> error_detai
 
 
 def test_every_published_reason_has_its_own_exception() -> None:
-    assert sorted(errors.BY_REASON) == sorted(REASONS)
-    assert len(set(errors.BY_REASON.values())) == len(REASONS)
+    assert sorted(BY_REASON) == sorted(REASONS)
+    assert len(set(BY_REASON.values())) == len(REASONS)
 
 
 @pytest.mark.parametrize("reason", REASONS)
 def test_a_reason_is_raised_as_its_exception_and_the_package_exports_it(reason: str) -> None:
     error = client.error_from_status(status(code_pb2.UNKNOWN, "no", info(reason)))
-    assert type(error) is errors.BY_REASON[reason]
+    assert type(error) is BY_REASON[reason]
     assert error.reason == reason
     assert type(error).__name__ in client.__all__
+
+
+def listed(text: str) -> set[str]:
+    """Return the names that a text lists as metadata, or that its example has there."""
+    text = " ".join(text.split())
+    example = re.search(r'"metadata": \{([^}]*)\}', text)
+    names = set(re.findall(r'"(\w+)":', example[1])) if example else set()
+    listing = re.sub(r"\([^()]*\)", "", text.partition("Metadata")[2].partition(":")[2]).partition(".")[0]
+    for part in re.split("[,:]", listing):
+        words = part.split()
+        names |= set(words) if len(words) == 1 else set()
+    return names
+
+
+def published(reason: str) -> str:
+    """Return what the contract says of a reason."""
+    before = CONTRACT.read_text().partition(f" ERROR_REASON_{reason} =")[0]
+    paragraph = before.rpartition(";\n")[2]
+    return " ".join(line.strip().removeprefix("//") for line in paragraph.splitlines())
+
+
+@pytest.mark.parametrize("reason", REASONS)
+def test_every_figure_of_a_reason_is_kept_and_documented(reason: str) -> None:
+    figures = {name: f"{name} of it" for name in FIGURES[reason]}
+    error = client.error_from_status(status(code_pb2.UNKNOWN, "no", info(reason, **figures)))
+    assert dict(error.metadata) == figures
+    assert listed(BY_REASON[reason].__doc__ or "") == set(figures)
+    assert listed(published(reason)) <= set(figures)
+    assert [name for name in figures if not re.search(rf"\b{name}\b", published(reason))] == []
 
 
 def test_the_tree_in_the_docstring_names_every_exception() -> None:
