@@ -3,8 +3,13 @@
 from collections.abc import Iterator
 
 import pytest
+from hypothesis import settings
 
 from tests.stack_fixture import RunningStack, running_stack
+
+# A busy machine is no finding.
+settings.register_profile("inventory", deadline=None)
+settings.load_profile("inventory")
 
 
 @pytest.fixture(scope="session")

@@ -89,14 +89,14 @@ def check(working: Transaction, payloads: Sequence[bytes]) -> list[TransactionMe
 
 
 @given(st.lists(commands, min_size=1, max_size=30))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_the_record_tells_exactly_the_transaction(asked: list[Command]) -> None:
     working = decided(asked)
     assert len(check(working, encode(working))) == 1
 
 
 @given(st.lists(commands, min_size=1, max_size=30), st.integers(300, 2000))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_parts_together_tell_exactly_the_transaction(asked: list[Command], limit: int) -> None:
     working = decided(asked)
     with pytest.MonkeyPatch.context() as patch:

@@ -291,4 +291,4 @@ class ReservationMachine(RuleBasedStateMachine):
 
 
 TestReservations = ReservationMachine.TestCase
-TestReservations.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
+TestReservations.settings = settings(max_examples=150, stateful_step_count=30)

@@ -161,4 +161,4 @@ class StockMachine(RuleBasedStateMachine):
 
 
 TestStock = StockMachine.TestCase
-TestStock.settings = settings(max_examples=150, stateful_step_count=20, deadline=None)
+TestStock.settings = settings(max_examples=150, stateful_step_count=20)

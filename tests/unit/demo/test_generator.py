@@ -17,7 +17,7 @@ from demo.till import command
 from inventory.type.v1 import stock_pb2
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers(), days=st.integers(1, 3))
 def test_a_seed_gives_the_same_days_every_time(seed: int, days: int) -> None:
     source = Generator(seed, days, orders_a_day=40)
@@ -27,7 +27,7 @@ def test_a_seed_gives_the_same_days_every_time(seed: int, days: int) -> None:
     assert list(Generator(seed + 1, days, orders_a_day=40).days()) != first
 
 
-@settings(max_examples=10, deadline=None)
+@settings(max_examples=10)
 @given(seed=st.integers())
 def test_every_line_fits_the_contract(seed: int) -> None:
     documents = set()

@@ -39,15 +39,15 @@ class Commands:
                 if rpc in service.methods_by_name:
                     method = service.methods_by_name[rpc]
                     answer = getattr(contract, method.output_type.name)
-                    multicallable = (
+                    multicallable: Callable[..., Any] = (
                         self._channel.stream_stream if method.client_streaming else self._channel.unary_unary
                     )
-                    call = multicallable(
+                    call: Callable[..., Any] = multicallable(
                         f"/{service.full_name}/{rpc}",
                         request_serializer=lambda message: message.SerializeToString(),
                         response_deserializer=answer.FromString,
                     )
-                    return partial(_only, call) if method.client_streaming else cast("Any", call)
+                    return partial(_only, call) if method.client_streaming else call
         raise KeyError(rpc)
 
 
