@@ -11,6 +11,9 @@ SET_TIMEOUT = "SELECT set_config('statement_timeout', %b::text, true)"
 _LEVEL = """l.sku, l.location_id, l.on_hand, l.reserved, l.backordered, l.in_transit,
        l.safety_stock, l.reorder_point, l.backorder_limit, l.version, l.update_time, l.lot_tracked"""
 
+# What bundles are made of. An array, made once: joined or in an OR, it would have whole tables read.
+_COMPONENTS = "ARRAY(SELECT unnest(i.component_skus) FROM items AS i WHERE i.sku = ANY(%b::text[]))"
+
 # Locks in the order of the keys, whatever order they are given in: two transactions that share levels
 # wait for each other and never deadlock.
 LOCK_LEVELS = f"""
@@ -25,12 +28,11 @@ FOR UPDATE OF l
 # also every level of the reservations, orders and transfers named, of expired reservations that hold
 # something of the items taken (a bounded number: the sweeper leaves few), of the items that may come from
 # anywhere, and of the components of bundles. What a promise holds where never changes, nor what a bundle is
-# made of, so it is known before the levels are locked.
+# made of, so it is known before the levels are locked. How many they are is beyond the planner, which would
+# rather read the whole table: each of them is looked up by itself, in their order.
 LOCK_SCOPE = f"""
 WITH taken AS (
-    SELECT %b::text[] || ARRAY(
-        SELECT unnest(i.component_skus) FROM items AS i WHERE i.sku = ANY(%b::text[])
-    ) AS skus
+    SELECT %b::text[] || {_COMPONENTS} AS skus
 ), overdue AS (
     SELECT r.skus, r.location_ids FROM reservations AS r, taken AS t
     WHERE r.state = 'PENDING' AND r.expire_time <= clock_timestamp() AND r.skus && t.skus
@@ -38,11 +40,7 @@ WITH taken AS (
 ), wanted AS (
     SELECT k.sku, k.location_id FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
     UNION
-    SELECT s.sku, s.location_id FROM stock_levels AS s WHERE s.sku = ANY(%b::text[])
-    UNION
-    SELECT s.sku, s.location_id
-    FROM items AS i, unnest(i.component_skus) AS c (sku), stock_levels AS s
-    WHERE i.sku = ANY(%b::text[]) AND s.sku = c.sku
+    SELECT s.sku, s.location_id FROM stock_levels AS s WHERE s.sku = ANY(%b::text[] || {_COMPONENTS})
     UNION
     SELECT c.sku, k.location_id
     FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
@@ -64,21 +62,19 @@ WITH taken AS (
     WHERE t.transfer_id = ANY(%b::uuid[])
 )
 SELECT {_LEVEL}
-FROM wanted AS w
-JOIN stock_levels AS l USING (sku, location_id)
-ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"
-FOR UPDATE OF l
+FROM (SELECT * FROM wanted ORDER BY sku COLLATE "C", location_id COLLATE "C") AS w
+CROSS JOIN LATERAL (
+    SELECT * FROM stock_levels AS s WHERE s.sku = w.sku AND s.location_id = w.location_id FOR UPDATE
+) AS l
 """
 
 # Whoever changes a reservation has locked its levels first, so this never waits for another command.
-READ_RESERVATIONS = """
+READ_RESERVATIONS = f"""
 SELECT reservation_id, state, skus, location_ids, lot_ids, quantities, confirmed, released, expire_time,
        channel, reference, actor, version, create_time, update_time
 FROM reservations
 WHERE reservation_id = ANY(%b::uuid[])
-   OR (state = 'PENDING' AND expire_time <= clock_timestamp() AND skus && (
-       %b::text[] || ARRAY(SELECT unnest(i.component_skus) FROM items AS i WHERE i.sku = ANY(%b::text[]))
-   ))
+   OR (state = 'PENDING' AND expire_time <= clock_timestamp() AND skus && (%b::text[] || {_COMPONENTS}))
 ORDER BY reservation_id
 FOR UPDATE
 """
@@ -134,16 +130,11 @@ FOR UPDATE OF s
 """
 
 # The locations that may serve items, or components of them, from anywhere.
-READ_SITES = """
+READ_SITES = f"""
 SELECT location_id, priority, latitude, longitude FROM locations
-WHERE ships_online_orders AND state = 'ACTIVE' AND (
-    location_id = ANY(%b::text[])
-    OR location_id IN (
-        SELECT s.location_id FROM stock_levels AS s
-        WHERE s.sku = ANY(%b::text[])
-           OR s.sku IN (SELECT unnest(i.component_skus) FROM items AS i WHERE i.sku = ANY(%b::text[]))
-    )
-)
+WHERE ships_online_orders AND state = 'ACTIVE' AND location_id = ANY(%b::text[] || ARRAY(
+    SELECT s.location_id FROM stock_levels AS s WHERE s.sku = ANY(%b::text[] || {_COMPONENTS})
+))
 """
 
 # After the locks: a request with the same body touches the same levels, so an earlier one has either
@@ -162,12 +153,10 @@ SELECT clock_timestamp(), uuidv7(),
 """
 
 # What items are, and the components of bundles among them.
-READ_FACTS = """
+READ_FACTS = f"""
 SELECT sku, kind, kind = 'PHYSICAL' OR licensed, lot_tracked, parent_sku, component_skus,
        component_quantities, state = 'ARCHIVED'
-FROM items
-WHERE sku = ANY(%b::text[])
-   OR sku IN (SELECT unnest(i.component_skus) FROM items AS i WHERE i.sku = ANY(%b::text[]))
+FROM items WHERE sku = ANY(%b::text[] || {_COMPONENTS})
 """
 
 # As above, for levels that are to come into being: the item cannot be archived meanwhile.
