@@ -77,7 +77,7 @@ async def test_an_order_that_waits_at_two_places_gets_both_when_they_are_filled_
                     story.all(AddStock(levels[0], 1, "RECEIPT")), other.all(AddStock(levels[1], 1, "RECEIPT"))
                 )
             await story.all(FulfillOrder(placed.order.order_id))
-            story.check_sums()
+    story.check_sums()
     assert story.ask("SELECT sum(on_hand) AS left FROM stock_levels WHERE location_id = %s", north) == [
         {"left": 0}
     ]
