@@ -36,7 +36,7 @@ async def resuming(
     messages: AsyncIterable[StreamStockRequest],
     *,
     retry: RetryPolicy,
-    timeout: float,  # noqa: ASYNC109 - for each answer, not for the whole
+    timeout: float,
     ahead: int,
 ) -> AsyncGenerator[StreamStockResponse, None]:
     """Yield the answer to each message, in order, through as many calls as it takes.
@@ -148,7 +148,7 @@ class _Unanswered:
             self._changed.notify_all()
 
 
-async def _read(call: Call, unanswered: _Unanswered, timeout: float) -> StreamStockResponse | None:  # noqa: ASYNC109 - raises an error of the client's own
+async def _read(call: Call, unanswered: _Unanswered, timeout: float) -> StreamStockResponse | None:
     """Return the next answer, or None at the end of the call."""
     reading = asyncio.ensure_future(call.read())
     try:

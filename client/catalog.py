@@ -1,0 +1,33 @@
+"""Items and locations, read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from client.connection import Connection
+from inventory.query.v1 import catalog_query_service_pb2 as pb
+from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServiceStub
+
+if TYPE_CHECKING:
+    from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServiceAsyncStub
+
+
+class CatalogQueries(Connection):
+    """The queries of CatalogQueryService."""
+
+    @cached_property
+    def _catalog_queries(self) -> CatalogQueryServiceAsyncStub:
+        return CatalogQueryServiceStub(self._channel)
+
+    async def get_item(
+        self, request: pb.GetItemRequest, *, timeout: float | None = None
+    ) -> pb.GetItemResponse:
+        """Read one item. Raises ItemNotFoundError."""
+        return await self._call(self._catalog_queries.GetItem, request, timeout)
+
+    async def list_locations(
+        self, request: pb.ListLocationsRequest, *, timeout: float | None = None
+    ) -> pb.ListLocationsResponse:
+        """Read a page of the locations. Raises InvalidPageTokenError."""
+        return await self._call(self._catalog_queries.ListLocations, request, timeout)

@@ -1,0 +1,45 @@
+"""Levels and their history, read."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from client.connection import Connection
+from inventory.query.v1 import stock_query_service_pb2 as pb
+from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
+
+if TYPE_CHECKING:
+    from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceAsyncStub
+
+
+class StockQueries(Connection):
+    """The queries of StockQueryService."""
+
+    @cached_property
+    def _stock_queries(self) -> StockQueryServiceAsyncStub:
+        return StockQueryServiceStub(self._channel)
+
+    async def get_stock_level(
+        self, request: pb.GetStockLevelRequest, *, timeout: float | None = None
+    ) -> pb.GetStockLevelResponse:
+        """Read one level. Raises LevelNotFoundError when it has never been stocked."""
+        return await self._call(self._stock_queries.GetStockLevel, request, timeout)
+
+    async def batch_get_stock_levels(
+        self, request: pb.BatchGetStockLevelsRequest, *, timeout: float | None = None
+    ) -> pb.BatchGetStockLevelsResponse:
+        """Read up to 500 levels; those that do not exist are named in the answer."""
+        return await self._call(self._stock_queries.BatchGetStockLevels, request, timeout)
+
+    async def get_availability(
+        self, request: pb.GetAvailabilityRequest, *, timeout: float | None = None
+    ) -> pb.GetAvailabilityResponse:
+        """Read one item over all its locations. Raises ItemNotFoundError."""
+        return await self._call(self._stock_queries.GetAvailability, request, timeout)
+
+    async def get_stock_history(
+        self, request: pb.GetStockHistoryRequest, *, timeout: float | None = None
+    ) -> pb.GetStockHistoryResponse:
+        """Read a page of an item's ledger. Raises ItemNotFoundError and InvalidPageTokenError."""
+        return await self._call(self._stock_queries.GetStockHistory, request, timeout)
