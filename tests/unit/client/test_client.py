@@ -12,6 +12,7 @@ import grpc
 import pytest
 from google.protobuf import any_pb2, duration_pb2
 from google.rpc import code_pb2, error_details_pb2, status_pb2
+from google.type.date_pb2 import Date
 from grpc_status import rpc_status
 
 from client import (
@@ -21,11 +22,13 @@ from client import (
     InventoryError,
     QueueFullError,
     RetryPolicy,
+    SerialAlreadyPresentError,
     UnavailableError,
 )
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
 from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest, GetStockLevelResponse
+from inventory.type.v1.lot_pb2 import LotReceipt
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
 
 FAST = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.02)
@@ -64,9 +67,14 @@ class Service:
     """Takes one step of its script a call, and keeps what it was sent; an empty script answers."""
 
     script: list[Step] = field(default_factory=list)
-    request_ids: list[str] = field(default_factory=list)
+    requests: list[AddStockRequest] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
+
+    @property
+    def request_ids(self) -> list[str]:
+        """The ids of the commands that came, in order."""
+        return [request.request_id for request in self.requests]
 
     async def _step(self, context: Context) -> None:
         self.metadata.append(dict(list(context.invocation_metadata() or ())))
@@ -76,7 +84,7 @@ class Service:
 
     async def add_stock(self, request: AddStockRequest, context: Context) -> AddStockResponse:
         """Answer AddStock."""
-        self.request_ids.append(request.request_id)
+        self.requests.append(request)
         await self._step(context)
         return AddStockResponse(request_id=request.request_id, level=StockLevel(on_hand=request.quantity))
 
@@ -158,6 +166,18 @@ async def test_every_attempt_of_a_command_carries_the_same_id(
     assert len(set(service[0].request_ids)) == 1
 
 
+async def test_a_command_travels_whole_in_every_attempt(
+    service: tuple[Service, str], client: InventoryClient
+) -> None:
+    lot = LotReceipt(lot_id="L-1", expiry_date=Date(year=2027, month=3, day=31), serials=["S-1", "S-2"])
+    request = AddStockRequest(lot=lot, supplier="MILL-1")
+    request.MergeFrom(REQUEST)
+    service[0].script = [refuse(code_pb2.UNAVAILABLE), succeed]
+    answer = await client.add_stock(request)
+    request.request_id = answer.request_id
+    assert service[0].requests == [request, request]
+
+
 async def test_queries_are_tried_again_too(service: tuple[Service, str], client: InventoryClient) -> None:
     service[0].script = [refuse(code_pb2.UNAVAILABLE), succeed]
     answer = await client.get_stock_level(GetStockLevelRequest(sku="MUG-1", location_id="WH-1"))
@@ -204,6 +224,16 @@ async def test_a_refusal_is_raised_typed_at_once(
         await client.add_stock(REQUEST)
     assert caught.value.metadata["available"] == "1"
     assert len(service[0].request_ids) == 1
+
+
+async def test_what_exists_already_is_not_tried_again(
+    service: tuple[Service, str], client: InventoryClient
+) -> None:
+    service[0].script = [refuse(code_pb2.ALREADY_EXISTS, "SERIAL_ALREADY_PRESENT", serial="S-1")]
+    with pytest.raises(SerialAlreadyPresentError) as caught:
+        await client.add_stock(REQUEST)
+    assert caught.value.metadata["serial"] == "S-1"
+    assert service[0].request_ids == [caught.value.request_id]
 
 
 async def test_an_exhausted_resource_without_a_time_is_not_tried_again(

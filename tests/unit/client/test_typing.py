@@ -4,9 +4,37 @@ from __future__ import annotations
 
 from typing import assert_type
 
-from client import InsufficientStockError, InventoryClient
+from google.type.date_pb2 import Date
+
+from client import (
+    ExceedsOrderError,
+    InsufficientStockError,
+    InventoryClient,
+    OrderNotFoundError,
+    TransferResolvedError,
+    error_from_status,
+)
+from inventory.command.v1.item_command_service_pb2 import (
+    BatchCreateItemsRequest,
+    BatchCreateItemsResponse,
+    CreateItemRequest,
+)
+from inventory.command.v1.order_command_service_pb2 import (
+    FulfillLine,
+    FulfillOrderRequest,
+    PlaceLine,
+    PlaceOrderRequest,
+    PlaceOrderResponse,
+)
 from inventory.command.v1.stock_command_service_pb2 import RemoveStockRequest, RemoveStockResponse
+from inventory.command.v1.transfer_command_service_pb2 import (
+    ReceiveLine,
+    ReceiveTransferRequest,
+    ReceiveTransferResponse,
+)
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
+from inventory.type.v1.lot_pb2 import LotReceipt
+from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_SALE
 
 
@@ -26,5 +54,53 @@ async def sell(client: InventoryClient, sku: str, quantity: int) -> int:
     return assert_type(level.available, int)
 
 
-def test_the_example_is_a_coroutine_function() -> None:
-    assert sell.__annotations__["return"] == "int"
+async def order(client: InventoryClient, sku: str, quantity: int) -> Order:
+    """Order some units, those to come included; ship what is there."""
+    request = PlaceOrderRequest(
+        lines=[PlaceLine(sku=sku, quantity=quantity)], allow_backorder=True, channel="web"
+    )
+    placed = assert_type(await client.place_order(request), PlaceOrderResponse).order
+    ready = [
+        FulfillLine(
+            sku=line.sku,
+            location_id=line.location_id,
+            lot_id=line.lot_id,
+            quantity=line.quantity - line.backordered,
+        )
+        for line in placed.allocations
+        if line.quantity > line.backordered
+    ]
+    try:
+        shipped = await client.fulfill_order(FulfillOrderRequest(order_id=placed.order_id, lines=ready))
+    except OrderNotFoundError as missing:
+        assert_type(missing, OrderNotFoundError)
+        raise
+    except ExceedsOrderError:
+        return placed
+    return assert_type(shipped.order, Order)
+
+
+async def receive(client: InventoryClient, transfer_id: str, lot_id: str, serials: list[str]) -> int:
+    """Take in units of one lot, each by its serial; return how many are on hand then."""
+    lot = LotReceipt(lot_id=lot_id, expiry_date=Date(year=2027, month=3, day=31), serials=serials)
+    line = ReceiveLine(sku="YOGURT-1", quantity=len(serials), lot=lot)
+    request = ReceiveTransferRequest(transfer_id=transfer_id, lines=[line])
+    try:
+        answer = assert_type(await client.receive_transfer(request), ReceiveTransferResponse)
+    except TransferResolvedError as resolved:
+        assert_type(resolved.metadata["state"], str)
+        return 0
+    return answer.levels[0].on_hand
+
+
+async def offer(client: InventoryClient, skus: list[str]) -> list[str]:
+    """Create items; return the reasons of those that were refused."""
+    commands = [CreateItemRequest(sku=sku, name=sku, lot_tracked=True) for sku in skus]
+    answer = await client.batch_create_items(BatchCreateItemsRequest(commands=commands))
+    assert_type(answer, BatchCreateItemsResponse)
+    return [error_from_status(each.error).reason for each in answer.results if each.HasField("error")]
+
+
+def test_the_examples_are_coroutine_functions_of_typed_answers() -> None:
+    examples = (sell, order, receive, offer)
+    assert [each.__annotations__["return"] for each in examples] == ["int", "Order", "int", "list[str]"]
