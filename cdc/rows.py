@@ -6,7 +6,7 @@ from typing import Any
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 
-from inventory.type.v1.item_pb2 import Item, ItemKind, ItemState
+from inventory.type.v1.item_pb2 import BundleComponent, Dimensions, Item, ItemKind, ItemState
 from inventory.type.v1.location_pb2 import Address, Location, LocationKind, LocationState
 from inventory.type.v1.stock_pb2 import StockLevel
 
@@ -34,11 +34,16 @@ def level_of(row: Row) -> StockLevel:
         low=available + row["in_transit"] - row["backordered"] <= row["reorder_point"],
         version=row["version"],
         update_time=_timestamp(row["update_time"]),
+        lot_tracked=row["lot_tracked"],
     )
 
 
 def item_of(row: Row) -> Item:
     """Return a row of items."""
+    sides = None
+    if row["length_mm"] is not None:
+        sides = Dimensions(length_mm=row["length_mm"], width_mm=row["width_mm"], height_mm=row["height_mm"])
+    components = zip(row["component_skus"], row["component_quantities"], strict=True)
     return Item(
         sku=row["sku"],
         name=row["name"],
@@ -53,6 +58,13 @@ def item_of(row: Row) -> Item:
         version=row["version"],
         create_time=_timestamp(row["create_time"]),
         update_time=_timestamp(row["update_time"]),
+        counted=row["kind"] == "PHYSICAL" or row["licensed"],
+        lot_tracked=row["lot_tracked"],
+        parent_sku=row["parent_sku"],
+        option_values=row["option_values"],
+        dimensions=sides,
+        weight_grams=row["weight_grams"],
+        components=[BundleComponent(sku=sku, quantity=quantity) for sku, quantity in components],
     )
 
 

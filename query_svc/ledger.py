@@ -27,7 +27,7 @@ _ITEM_EXISTS = "SELECT EXISTS (SELECT FROM items WHERE sku = %s)"
 _HISTORY = """
 SELECT sku, location_id, version, kind, reason, on_hand_delta, reserved_delta, backordered_delta,
        in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
-       transaction_id, occur_time, record_time
+       transaction_id, lot_id, supplier, occur_time, record_time
 FROM stock_movements
 WHERE sku = %(sku)s {location} {after}
 ORDER BY record_time {direction}, location_id {direction}, version {direction}
@@ -145,7 +145,7 @@ class Ledger:
 
 def _movement(row: tuple[Any, ...]) -> StockMovement:
     sku, location_id, version, kind, reason, *figures, occur_time, record_time = row
-    *quantities, actor, reference, request_id, transaction_id = figures
+    *quantities, actor, reference, request_id, transaction_id, lot_id, supplier = figures
     return StockMovement(
         sku=sku,
         location_id=location_id,
@@ -160,6 +160,8 @@ def _movement(row: tuple[Any, ...]) -> StockMovement:
         transaction_id=str(transaction_id),
         occur_time=_timestamp(occur_time),
         record_time=_timestamp(record_time),
+        lot_id=lot_id,
+        supplier=supplier,
     )
 
 

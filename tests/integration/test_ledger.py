@@ -45,7 +45,7 @@ def database() -> Iterator[RunningStack]:
 def books(database: RunningStack) -> Iterator[psycopg.Connection]:
     """Give the owner's connection to an empty schema with two items, of which MUG-1 is to be moved."""
     with psycopg.connect(database.postgres_url("owner"), autocommit=True) as connection:
-        connection.execute("TRUNCATE items, locations, stock_levels, stock_movements")
+        connection.execute("TRUNCATE items, locations, stock_levels, stock_movements CASCADE")
         connection.execute(
             "INSERT INTO items SELECT sku, 'Mug', '', 'PHYSICAL', 'each', '{}', '{}', '{}', '{}', 'ACTIVE',"
             " 1, now(), now() FROM unnest(ARRAY['MUG-1', 'MUG-2']) AS sku"
@@ -86,6 +86,8 @@ def movement(location_id: str, version: int, record_time: datetime) -> StockMove
         reference="PO-1",
         request_id="r-1",
         transaction_id=str(ID),
+        lot_id="LOT-1",
+        supplier="ACME",
     )
     entry.occur_time.FromDatetime(record_time - timedelta(hours=1))
     entry.record_time.FromDatetime(record_time)
@@ -97,7 +99,7 @@ def write(books: psycopg.Connection, entries: list[StockMovement]) -> None:
     with books.cursor() as cursor:
         cursor.executemany(
             "INSERT INTO stock_movements VALUES"
-            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            " (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             [
                 (
                     *(one.sku, one.location_id, one.version),
@@ -108,6 +110,7 @@ def write(books: psycopg.Connection, entries: list[StockMovement]) -> None:
                     *(one.actor, one.reference, one.request_id, UUID(one.transaction_id)),
                     one.occur_time.ToDatetime(UTC),
                     one.record_time.ToDatetime(UTC),
+                    *(one.lot_id, one.supplier),
                 )
                 for one in entries
             ],
