@@ -181,11 +181,12 @@ class Batcher:
                 break
             except Exception as error:  # noqa: BLE001 - the lane must live on; every caller is told
                 failure = error
-            if len(batch) > 1 and _is_of_some(failure, 1 if stuck else attempt):
+            last = attempt >= self.limits.tries or monotonic() >= give_up
+            enough = not stuck and (last or attempt >= TRIES_TOGETHER)
+            if len(batch) > 1 and _is_of_some(failure, enough=enough):
                 await self._settle(await self._in_halves(batch, give_up), give_up, stuck=True)
                 return
-            may_pass = isinstance(failure, ConflictError | UnavailableError)
-            if not may_pass or attempt >= self.limits.tries or monotonic() >= give_up:
+            if last or not isinstance(failure, ConflictError | UnavailableError):
                 self._give_up(batch, failure)
                 return
             log.info("trying a transaction again", attempt=attempt, reason=type(failure).__name__)
@@ -200,7 +201,8 @@ class Batcher:
         """
         half = len(batch) // 2
         stuck: list[_Waiting] = []
-        for part in (_wanted(batch[:half], monotonic()), _wanted(batch[half:], monotonic())):
+        for some in (batch[:half], batch[half:]):
+            part = _wanted(some, monotonic())  # the first half has taken its time
             try:
                 apart = await self._commit(part) if part else []
             except UnavailableError:
@@ -275,10 +277,13 @@ def _wanted(batch: Iterable[_Waiting], moment: float) -> list[_Waiting]:
     return wanted
 
 
-def _is_of_some(failure: Exception, attempt: int) -> bool:
-    """Tell whether a batch may have failed because of some of it, so that the others are tried without."""
+def _is_of_some(failure: Exception, *, enough: bool) -> bool:
+    """Tell whether a batch may have failed because of some of it, so that the others are tried without.
+
+    A conflict may pass for all: it counts when the batch has met `enough` of them.
+    """
     if isinstance(failure, ConflictError):
-        return attempt >= TRIES_TOGETHER
+        return enough
     return not isinstance(failure, UnavailableError)
 
 

@@ -28,8 +28,8 @@ class SteeredStore(MemoryStore):
     """A store whose transactions wait at a gate and fail as told.
 
     A level of `unreachable` is in reach of a transaction of one request alone; one that touches `contested`
-    meets another transaction, one that touches `unwritable` is refused; `failures` are raised one for each
-    transaction, after it was decided.
+    meets another transaction after a `wait`, one that touches `unwritable` is refused; `failures` are raised
+    one for each transaction, after it was decided.
     """
 
     def __init__(self) -> None:
@@ -41,6 +41,7 @@ class SteeredStore(MemoryStore):
         self.gate.set()
         self.unreachable: set[LevelKey] = set()
         self.contested: set[LevelKey] = set()
+        self.wait = 0.0
         self.unwritable: set[LevelKey] = set()
         self.failures: list[Exception] = []
 
@@ -53,6 +54,7 @@ class SteeredStore(MemoryStore):
         self.entered.set()
         await self.gate.wait()
         if self.contested & scope.levels:
+            await asyncio.sleep(self.wait)
             raise ConflictError
         working = self.read(scope)
         if len(scope.requests) > 1:
@@ -210,6 +212,26 @@ async def test_a_conflict_that_stays_is_of_those_alone_who_meet_it() -> None:
     # Whole twice, then in halves, each once; those who are stuck wait for all others, and together.
     assert store.sizes == [1, 8, 8, 4, 2, 1, 1, 2, 1, 1, 4, 2, 2]
     assert store.levels[MUG].on_hand == 7
+
+
+async def test_a_neighbour_is_tried_without_whoever_took_all_the_patience() -> None:
+    store = SteeredStore()
+    store.contested, store.wait = {PEN}, 0.2
+    async with lane(store, replace(QUICK, patience=0.1)) as batcher:
+        stuck, neighbour = await gathered(store, batcher, (add(PEN), 5), (add(), 5))
+    assert isinstance(stuck, ConflictError)
+    assert accepted(neighbour)
+
+
+async def test_who_expires_while_the_other_half_is_tried_needs_no_transaction() -> None:
+    store = SteeredStore()
+    store.contested, store.wait = {PEN}, 0.2
+    async with lane(store, replace(QUICK, tries=1)) as batcher:
+        # Whole once (0.2 s), then the half in the way (0.4 s).
+        outcomes = await gathered(store, batcher, (add(PEN), 5), (add(), 0.3))
+    assert [type(outcome) for outcome in outcomes] == [ConflictError, ExpiredError]
+    assert min(store.withins) > 0
+    assert store.levels[MUG].on_hand == 1
 
 
 async def test_what_cannot_be_written_is_found_by_halves() -> None:
