@@ -181,6 +181,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 self._running -= 1
                 self._streams.discard(ending)
             seconds = round(monotonic() - started, 6)
+            # Or was cut: a caller that goes away may look like one that has no more to send.
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
 
         return call
