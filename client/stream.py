@@ -51,7 +51,7 @@ async def resuming(
     try:
         while await unanswered.wait():
             call = open_call()
-            sending = asyncio.create_task(unanswered.send(call), name="sending")
+            sending = asyncio.create_task(unanswered.send(call, carefully=attempt > 0), name="sending")
             try:
                 while (answer := await _read(call, unanswered, timeout)) is not None:
                     attempt = 0
@@ -124,11 +124,17 @@ class _Unanswered:
             await self._changed.wait_for(lambda: self._messages or self._complete)
             return bool(self._messages)
 
-    async def send(self, call: Call) -> None:
-        """Send what has no answer, then what comes, then that there is no more."""
-        number = self._settled
+    async def send(self, call: Call, *, carefully: bool) -> None:
+        """Send what has no answer, then what comes, then that there is no more.
+
+        `carefully`: nothing before the first has been answered. A message on its way to a call that has
+        just failed would hide why.
+        """
+        first = number = self._settled
         while True:
             async with self._changed:
+                if carefully and number > first:
+                    await self._changed.wait_for(lambda: self._settled > first)
                 await self._changed.wait_for(
                     lambda: number < self._settled + len(self._messages) or self._complete  # noqa: B023
                 )

@@ -157,10 +157,10 @@ class StockCommandServiceServicer:
         The service reads a bounded number of messages ahead, and none while its answers are not read: a
         caller is slowed down by the transport, and meets no QUEUE_FULL for its commands.
 
-        A stream may be cut at any time. Open another and send the unanswered messages again, with the same
-        request ids: what was carried out is answered from its record, the rest is carried out now. A message
-        that breaks a rule of its own, apart from its commands, ends the stream with INVALID_FIELD, after
-        everything before it has been answered; nothing from that message on was carried out.
+        A stream may be cut at any time, and an error overtakes answers that are on their way. Open another and
+        send the unanswered messages again, with the same request ids: what was carried out is answered from
+        its record, the rest is carried out now. A message that breaks a rule of its own, apart from its
+        commands, ends the stream with INVALID_FIELD: everything before it was carried out, nothing from it on.
 
         A stream is what this call is for.
         buf:lint:ignore RPC_NO_CLIENT_STREAMING
