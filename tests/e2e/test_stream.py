@@ -154,25 +154,31 @@ async def test_a_killed_service_and_a_restarted_one_lose_and_double_nothing(
 async def test_a_caller_who_does_not_read_is_pushed_back_and_costs_little_memory(
     shelf: Shelf, stack: RunningStack
 ) -> None:
-    # Far more than the windows and buffers on the way hold.
-    number, commands = 600, 500
-    messages = list(shelf.messages(number, commands))
+    # Far more than the windows and buffers on the way hold: a receipt each, and answers made long.
+    number = 8000
+    long = pb.StockCommand(remove=pb.RemoveStockRequest(sku="!", reference="r" * 200, quantity=-1))
     before = _resident(stack.pid("command"))
     async with grpc.aio.insecure_channel(stack.envoy) as channel:
         call = StockCommandServiceStub(channel).StreamStock()
-        sent = 0
-        while (await asyncio.wait([asyncio.ensure_future(call.write(messages[sent]))], timeout=5))[0]:
+        sent, carried_out = 0, -1
+        while sent < number:
+            message = pb.StreamStockRequest(sequence=sent, commands=[shelf.add(), *[long] * 20])
+            writing = asyncio.ensure_future(call.write(message))
+            while not (await asyncio.wait([writing], timeout=3))[0]:
+                last, carried_out = carried_out, len(shelf.entries())
+                if last == carried_out:
+                    break
+            if not writing.done():
+                break
             sent += 1
-        carried_out = len(shelf.entries())
-        await asyncio.sleep(1)
-        assert len(shelf.entries()) == carried_out
-        assert carried_out <= sent * commands < number * commands
+        assert 0 < carried_out <= sent < number
         assert _resident(stack.pid("command")) - before < 100 * MEBIBYTE
         # Who begins to read gets every answer, in order.
         for sequence in range(sent):
             answer = await call.read()
             assert isinstance(answer, pb.StreamStockResponse)
             assert answer.sequence == sequence
+            assert answer.results[0].added.level.on_hand == sequence + 1
         call.cancel()
 
 
