@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
@@ -52,8 +54,15 @@ class Commands:
 
 
 async def _only(call: Any, request: Message, **options: object) -> Any:  # noqa: ANN401 - of any RPC
-    """Send one message and return the answer."""
-    (answer,) = [answer async for answer in call(iter([request]), **options)]
+    """Send one message and return the answer; raises what ended the stream."""
+    stream = call(**options)
+    with suppress(grpc.RpcError, asyncio.InvalidStateError):
+        # The service may have ended the stream before it reads: what it said is told by reading.
+        await stream.write(request)
+        await stream.done_writing()
+    answer = await stream.read()
+    if answer is grpc.aio.EOF:
+        raise AssertionError(await stream.code())
     return answer
 
 
