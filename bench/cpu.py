@@ -42,6 +42,10 @@ def usage(parts: Mapping[str, Iterable[int]]) -> Usage:
 
 
 def _seconds(pid: int) -> float:
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except FileNotFoundError:
+        return 0.0  # it has just ended, and its parent has its time
     # The name, in brackets, may hold spaces: the fields begin after it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) * TICK
+    own_and_of_ended_children = text.rpartition(")")[2].split()[11:15]
+    return sum(map(int, own_and_of_ended_children)) * TICK
