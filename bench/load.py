@@ -24,7 +24,7 @@ import uvloop
 from bench import calls
 
 PROCESSES = 2
-TIMEOUT = 10.0
+TIMEOUT = 30.0
 METADATA = (("x-inventory-actor", "bench"),)
 # So many that a server of several processes is given them evenly enough.
 CONNECTIONS = 16
