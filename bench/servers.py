@@ -16,7 +16,7 @@ from stack import readiness
 from stack.home import CHECKOUT
 from stack.ports import HOST
 
-PATIENCE = 30.0
+PATIENCE = 60.0
 
 
 class Server(NamedTuple):
