@@ -92,7 +92,7 @@ fmt: venv ## Format the code
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: bench-command bench-read-model ## Measure, in tables with ratios; about seven minutes
+bench: bench-command bench-read-model ## Measure, in tables with ratios; about ten minutes
 
 .PHONY: bench-command
 bench-command: venv ## Measure the command side (QUICK=1: one short round)

@@ -192,7 +192,7 @@ def _memory_table(megabytes: Mapping[str, float]) -> Table:
 def main(
     *, quick: Annotated[bool, typer.Option(help="One short round: to see that it works.")] = False
 ) -> None:
-    """Measure the command side; about five minutes, a minute and a half with --quick."""
+    """Measure the command side; about nine minutes, three with --quick."""
     rounds, seconds, burst_seconds = (1, 1.0, 4.0) if quick else (3, 2.0, 10.0)
     with running_stack("bench") as stack, processes() as load:
         kept = uvloop.run(measure(stack, load, rounds, seconds, burst_seconds))
