@@ -3,12 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
 from uuid import uuid4
 
 import psycopg
@@ -23,38 +17,9 @@ from inventory.type.v1.stock_pb2 import (
     MOVEMENT_REASON_RECEIPT,
     MOVEMENT_REASON_SALE,
 )
-from stack.readiness import grpc_health
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
-
-
-@pytest.fixture(scope="module")
-def second(stack: RunningStack) -> Iterator[str]:
-    """Give the address of a second command service on the same database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
-    environment = os.environ | {
-        "INVENTORY_COMMAND_LISTEN": address,
-        "INVENTORY_COMMAND_DATABASE_URL": stack.postgres_url("command"),
-        "INVENTORY_COMMAND_DRAIN_SECONDS": "0",
-    }
-    log = stack.home.log("command-second")
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "command_svc"], env=environment, stdout=output, stderr=output
-        )
-        try:
-            ready, deadline = grpc_health(address), time.monotonic() + 30
-            while (missing := ready()) is not None:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, missing
-                time.sleep(0.1)
-            yield address
-        finally:
-            process.terminate()
-            process.wait(30)
 
 
 async def open_shop(client: InventoryClient, *places: str) -> str:
