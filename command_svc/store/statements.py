@@ -35,7 +35,7 @@ WITH taken AS (
     SELECT %b::text[] || {_COMPONENTS} AS skus
 ), overdue AS (
     SELECT r.skus, r.location_ids FROM reservations AS r, taken AS t
-    WHERE r.state = 'PENDING' AND r.expire_time <= clock_timestamp() AND r.skus && t.skus
+    WHERE r.state = 'PENDING' AND r.expire_time <= statement_timestamp() AND r.skus && t.skus
     ORDER BY r.expire_time LIMIT 100
 ), wanted AS (
     SELECT k.sku, k.location_id FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
@@ -69,19 +69,20 @@ CROSS JOIN LATERAL (
 """
 
 # Whoever changes a reservation has locked its levels first, so this never waits for another command.
+# What is overdue is found by its index, for which the time must be one value, as clock_timestamp() is not.
 READ_RESERVATIONS = f"""
 SELECT reservation_id, state, skus, location_ids, lot_ids, quantities, confirmed, released, expire_time,
        channel, reference, actor, version, create_time, update_time
 FROM reservations
 WHERE reservation_id = ANY(%b::uuid[])
-   OR (state = 'PENDING' AND expire_time <= clock_timestamp() AND skus && (%b::text[] || {_COMPONENTS}))
+   OR (state = 'PENDING' AND expire_time <= statement_timestamp() AND skus && (%b::text[] || {_COMPONENTS}))
 ORDER BY reservation_id
 FOR UPDATE
 """
 
 READ_OVERDUE = """
 SELECT reservation_id FROM reservations
-WHERE state = 'PENDING' AND expire_time <= clock_timestamp()
+WHERE state = 'PENDING' AND expire_time <= statement_timestamp()
 ORDER BY expire_time LIMIT %b::bigint
 """
 
