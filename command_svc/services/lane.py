@@ -153,5 +153,6 @@ async def answer_batch(
 
 def newest(consistency_tokens: Iterable[str]) -> str:
     """Return the token of the newest transaction, "" if there is none."""
-    given = [token for token in consistency_tokens if token]
+    # Those of one transaction are alike: each is decoded once.
+    given = {token for token in consistency_tokens if token}
     return max(given, key=lambda token: tokens.decode(token).record_time, default="")
