@@ -10,7 +10,7 @@ import asyncio
 import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from time import monotonic
@@ -18,9 +18,10 @@ from typing import Protocol, Self
 
 import structlog
 
-from command_svc.domain.batch import AtomicRefusalError, Scope, Submission, Verdict, decide
+from command_svc.domain.batch import Scope, Submission, Verdict
 from command_svc.domain.transaction import OutOfReachError, Transaction
 from command_svc.store.errors import ConflictError, UnavailableError
+from command_svc.waiting import Waiting, wanted
 
 log = structlog.get_logger()
 
@@ -38,30 +39,8 @@ class QueueFullError(Exception):
     """More commands wait than the lane takes in; nothing was tried."""
 
 
-class ExpiredError(Exception):
-    """The time given to the submission passed before it was decided; nothing of it was carried out."""
-
-
 class ClosedError(Exception):
     """The lane takes nothing in any more: the service is stopping."""
-
-
-@dataclass(slots=True, eq=False)
-class _Waiting:
-    submission: Submission
-    deadline: float
-    answer: asyncio.Future[list[Verdict]]
-    # Why the outcome of an earlier try is not known.
-    unknown: UnavailableError | None = None
-
-    def tell(self, outcome: list[Verdict] | Exception) -> None:
-        """Answer the caller, unless it has gone."""
-        if self.answer.done():
-            return
-        if isinstance(outcome, Exception):
-            self.answer.set_exception(outcome)
-        else:
-            self.answer.set_result(outcome)
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +77,7 @@ class Batcher:
 
     store: Store
     limits: Limits = field(default_factory=Limits)
-    _queue: OrderedDict[_Waiting, int] = field(default_factory=OrderedDict)
+    _queue: OrderedDict[Waiting, int] = field(default_factory=OrderedDict)
     _queued: int = 0
     _arrival: asyncio.Event = field(default_factory=asyncio.Event)
     _closing: bool = False
@@ -128,7 +107,7 @@ class Batcher:
         if self._queue and self._queued + size > self.limits.queue:
             raise QueueFullError
         deadline = monotonic() + min(within, self.limits.deadline)
-        waiting = _Waiting(submission, deadline, asyncio.get_running_loop().create_future())
+        waiting = Waiting(submission, deadline, asyncio.get_running_loop().create_future())
         self._queue[waiting] = size
         self._queued += size
         self._arrival.set()
@@ -150,9 +129,9 @@ class Batcher:
             if batch := self._take(self.limits.batch):
                 await self._settle(batch, monotonic() + self.limits.patience)
 
-    def _take(self, limit: int) -> list[_Waiting]:
+    def _take(self, limit: int) -> list[Waiting]:
         """Return the next submissions: as many as have up to `limit` requests, but at least one."""
-        batch: list[_Waiting] = []
+        batch: list[Waiting] = []
         size = 0
         while self._queue:
             waiting, added = self._queue.popitem(last=False)
@@ -165,7 +144,7 @@ class Batcher:
             size += added
         return batch
 
-    async def _settle(self, batch: list[_Waiting], give_up: float, *, stuck: bool = False) -> None:
+    async def _settle(self, batch: list[Waiting], give_up: float, *, stuck: bool = False) -> None:
         """Commit the batch and answer every caller.
 
         Tries again while others are in the way or the database is away, until `give_up`: safe even when a
@@ -173,7 +152,7 @@ class Batcher:
         halves, so that nobody fails for a neighbour, unless each is known to be `stuck` by itself.
         """
         for attempt in count(1):
-            batch = _wanted(batch, monotonic())
+            batch = wanted(batch, monotonic())
             if not batch:
                 return
             try:
@@ -194,15 +173,15 @@ class Batcher:
         for waiting in apart:
             await self._settle([waiting], give_up)
 
-    async def _in_halves(self, batch: list[_Waiting], give_up: float) -> list[_Waiting]:
+    async def _in_halves(self, batch: list[Waiting], give_up: float) -> list[Waiting]:
         """Try the batch in halves, each once; return those for whom others are in the way.
 
         They wait until their neighbours are through.
         """
         half = len(batch) // 2
-        stuck: list[_Waiting] = []
+        stuck: list[Waiting] = []
         for some in (batch[:half], batch[half:]):
-            part = _wanted(some, monotonic())  # the first half has taken its time
+            part = wanted(some, monotonic())  # the first half has taken its time
             try:
                 apart = await self._commit(part) if part else []
             except UnavailableError:
@@ -219,23 +198,23 @@ class Batcher:
                     await self._settle([waiting], give_up)
         return stuck
 
-    def _give_up(self, batch: list[_Waiting], failure: Exception) -> None:
+    def _give_up(self, batch: list[Waiting], failure: Exception) -> None:
         if isinstance(failure, UnavailableError):
             # Who waits behind this transaction has waited as long: nobody is to wait for the next one too.
             batch = batch + self._take(self._queued)
         for waiting in batch:
             waiting.tell(failure)
 
-    async def _pause(self, batch: list[_Waiting], attempt: int) -> list[_Waiting]:
+    async def _pause(self, batch: list[Waiting], attempt: int) -> list[Waiting]:
         """Wait before the next try; return who still wants it. Who will not is told before the wait."""
         backoff = min(self.limits.first_backoff * 2 ** (attempt - 1), self.limits.longest_backoff)
         seconds = random.uniform(backoff / 2, backoff)  # noqa: S311 - jitter, no secret
-        batch = _wanted(batch, monotonic() + seconds)
+        batch = wanted(batch, monotonic() + seconds)
         if batch:
             await asyncio.sleep(seconds)
         return batch
 
-    async def _commit(self, batch: list[_Waiting]) -> list[_Waiting]:
+    async def _commit(self, batch: list[Waiting]) -> list[Waiting]:
         """Run the batch as one transaction and answer its callers; return those who need one of their own.
 
         Raises what the store raises, and ConflictError when one that is alone already is out of reach.
@@ -244,7 +223,7 @@ class Batcher:
 
         def decide_all(transaction: Transaction) -> None:
             outcomes.clear()
-            outcomes.extend(_decide(transaction, waiting) for waiting in batch)
+            outcomes.extend(waiting.decide(transaction) for waiting in batch)
 
         scope = Scope.of(waiting.submission for waiting in batch)
         longest = max(waiting.deadline for waiting in batch) - monotonic()
@@ -254,7 +233,7 @@ class Batcher:
             for waiting in batch:
                 waiting.unknown = error
             raise
-        apart: list[_Waiting] = []
+        apart: list[Waiting] = []
         for waiting, outcome in zip(batch, outcomes, strict=True):
             if not isinstance(outcome, OutOfReachError):
                 waiting.tell(outcome)
@@ -266,17 +245,6 @@ class Batcher:
         return apart
 
 
-def _wanted(batch: Iterable[_Waiting], moment: float) -> list[_Waiting]:
-    """Return those whose callers still want an answer at `moment`; tell the others."""
-    wanted: list[_Waiting] = []
-    for waiting in batch:
-        if waiting.deadline <= moment:
-            waiting.tell(_expired(waiting))
-        elif not waiting.answer.done():
-            wanted.append(waiting)
-    return wanted
-
-
 def _is_of_some(failure: Exception, *, enough: bool) -> bool:
     """Tell whether a batch may have failed because of some of it, so that the others are tried without.
 
@@ -285,22 +253,3 @@ def _is_of_some(failure: Exception, *, enough: bool) -> bool:
     if isinstance(failure, ConflictError):
         return enough
     return not isinstance(failure, UnavailableError)
-
-
-def _decide(transaction: Transaction, waiting: _Waiting) -> list[Verdict] | Exception:
-    """Return what becomes of one submission; if that is an exception, nothing of it is left behind."""
-    if waiting.deadline <= monotonic():
-        return _expired(waiting)
-    start = transaction.mark()
-    try:
-        return decide(transaction, waiting.submission)
-    except AtomicRefusalError as refusal:
-        return refusal
-    except Exception as error:  # noqa: BLE001 - a fault in one is no reason to fail its neighbours
-        transaction.undo_to(start)
-        return error
-
-
-def _expired(waiting: _Waiting) -> Exception:
-    # Of a try whose outcome is unknown, nobody may say that nothing was done.
-    return waiting.unknown or ExpiredError()

@@ -10,12 +10,13 @@ from typing import Any, Protocol, TypeVar, cast
 from google.protobuf.message import Message
 from grpc.aio import ServicerContext
 
-from command_svc.batcher import Batcher, ClosedError, ExpiredError, QueueFullError
+from command_svc.batcher import Batcher, ClosedError, QueueFullError
 from command_svc.domain.batch import AtomicRefusalError, Request, Submission, Verdict
 from command_svc.domain.refusals import Refusal
 from command_svc.mapping.registry import member_of, request_of
 from command_svc.mapping.requests import CommandMessage, new_request_id
 from command_svc.store.errors import ConflictError
+from command_svc.waiting import ExpiredError
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving import tokens

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from command_svc import journal
-from command_svc.batcher import Batcher, ExpiredError, Limits
+from command_svc.batcher import Batcher, Limits
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Scope
 from command_svc.domain.catalog import BUNDLE, CreateItem, Item
@@ -22,6 +22,7 @@ from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, MoveStock, RemoveStock
 from command_svc.store.errors import UnavailableError
 from command_svc.store.store import CommandStore
+from command_svc.waiting import ExpiredError
 from stack.addresses import DATABASE
 from stack.supervisor import Supervisor
 from tests.chaos.wire_proxy import Stop, wire_proxy

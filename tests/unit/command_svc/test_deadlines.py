@@ -10,12 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from command_svc.batcher import Batcher, ExpiredError, Limits, QueueFullError
+from command_svc.batcher import Batcher, Limits, QueueFullError
 from command_svc.domain.batch import Scope, Submission, Verdict
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.stock import AddStock
 from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
+from command_svc.waiting import ExpiredError
 from tests.unit.command_svc.making import MUG, submission
 from tests.unit.command_svc.memory_store import MemoryStore
 

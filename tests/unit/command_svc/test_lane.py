@@ -7,12 +7,13 @@ from typing import cast
 import grpc
 import pytest
 
-from command_svc.batcher import Batcher, ClosedError, ExpiredError, QueueFullError
+from command_svc.batcher import Batcher, ClosedError, QueueFullError
 from command_svc.domain.batch import AtomicRefusalError, Submission, Verdict
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.refusals import InsufficientStockError
 from command_svc.services.lane import RETRY_AFTER, carry_out
 from command_svc.store.errors import ConflictError
+from command_svc.waiting import ExpiredError
 from serving.errors import CallError
 
 SHORT = InsufficientStockError(LevelKey("MUG", "WH"), 5, 3)
