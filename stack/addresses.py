@@ -8,7 +8,7 @@ from stack.ports import HOST
 
 DATABASE = "inventory"
 REGISTRY_DATABASE = "registry"
-ROLES = ("owner", "command", "query", "cdc", "registry")
+ROLES = ("owner", "command", "query", "cdc", "archive", "registry")
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ TABLES = {
     "lots",
     "serials",
     "cdc_heartbeat",
+    "ledger_archives",
+    "ledger_openings",
+    "mv_stock_summary",
+    "upkeep_jobs",
+    "wal_marks",
     "schema_migrations",
 }
 # What is promised and kept beside the levels: rows that change and never go.
@@ -54,6 +59,8 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "requests": {"SELECT", "INSERT"},
         "journal": {"SELECT", "INSERT"},
         **{table: {"SELECT", "INSERT", "UPDATE"} for table in KEPT},
+        "upkeep_jobs": {"SELECT", "UPDATE"},
+        "mv_stock_summary": {"MAINTAIN"},
     },
     "query": {
         "items": {"SELECT"},
@@ -62,6 +69,13 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "stock_movements": {"SELECT"},
         "journal": {"SELECT"},
         **{table: {"SELECT"} for table in KEPT},
+        "ledger_archives": {"SELECT"},
+        "ledger_openings": {"SELECT"},
+        "mv_stock_summary": {"SELECT"},
+    },
+    "archive": {
+        "stock_movements": {"SELECT"},
+        "ledger_archives": {"SELECT"},
     },
     "cdc": {
         "items": {"SELECT"},
@@ -169,6 +183,8 @@ def test_a_role_has_the_rights_it_needs_and_no_other(owner: Connection, role: st
         "DROP TABLE stock_movements",
         "ALTER TABLE stock_levels DROP CONSTRAINT on_hand_range",
         "SET ROLE inventory_owner",
+        "INSERT INTO wal_marks VALUES (now(), '0/0')",
+        "UPDATE ledger_openings SET on_hand = 0",
     ],
 )
 def test_nobody_but_the_owner_rewrites_the_past(database: RunningStack, role: str, statement: str) -> None:
