@@ -1,11 +1,11 @@
-"""Settings of the command service, from environment variables that begin with INVENTORY_COMMAND_."""
+"""Settings of the command service and its tools, from environment variables."""
 
 from __future__ import annotations
 
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from serving.settings import ServerSettings
+from serving.settings import ServerSettings, Settings
 
 LINGER_OF_SEVERAL = 0.002
 
@@ -51,6 +51,12 @@ class CommandSettings(ServerSettings):
     sweep_interval_seconds: float = Field(
         0.5, gt=0, le=60, description="pause between two looks for expired reservations"
     )
+    summary_interval_seconds: float = Field(
+        60.0, ge=1, le=86_400, description="time between two refreshes of mv_stock_summary"
+    )
+    partition_alarm_days: int = Field(
+        3, ge=1, le=6, description="least days ahead with partitions; fewer are an alarm (7 are made)"
+    )
     intake_bootstrap_servers: str = Field(
         "",
         description="host:port of brokers to take stock commands from, separated by commas; none when empty",
@@ -78,3 +84,16 @@ class CommandSettings(ServerSettings):
             return self.linger_seconds
         # Several lanes split what arrives into smaller transactions, and each costs a flush of the log.
         return LINGER_OF_SEVERAL if self.workers > 1 else 0.0
+
+
+class ArchiveSettings(Settings):
+    """What the archive of the ledger can be told, from variables that begin with INVENTORY_ARCHIVE_."""
+
+    model_config = SettingsConfigDict(env_prefix="INVENTORY_ARCHIVE_", frozen=True)
+
+    database_url: SecretStr = Field(
+        description="postgresql:// address of the primary, for the role inventory_archive"
+    )
+    retention_months: int = Field(
+        36, ge=12, le=240, description="months that stay in the database after they have ended"
+    )

@@ -6,13 +6,14 @@ import asyncio
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
 import grpc
 import structlog
 
-from command_svc import journal, sweeper
+from command_svc import journal, sweeper, upkeep
 from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
 from command_svc.config import CommandSettings
@@ -24,8 +25,9 @@ from command_svc.services.orders import OrderCommands
 from command_svc.services.reservations import ReservationCommands
 from command_svc.services.stock import StockCommands
 from command_svc.services.transfers import TransferCommands
-from command_svc.store.errors import StoreError, UnavailableError
+from command_svc.store.errors import UnavailableError
 from command_svc.store.store import CommandStore
+from command_svc.store.upkeep import UpkeepStore
 from inventory.command.v1.item_command_service_pb2 import BatchCreateItemsRequest
 from inventory.command.v1.item_command_service_pb2_grpc import add_ItemCommandServiceServicer_to_server
 from inventory.command.v1.location_command_service_pb2_grpc import (
@@ -44,9 +46,6 @@ from inventory.command.v1.transfer_command_service_pb2_grpc import (
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
 from serving.validation import warm
-
-PARTITION_INTERVAL_SECONDS = 3600.0
-FAILED_PARTITION_INTERVAL_SECONDS = 60.0
 
 log = structlog.get_logger()
 
@@ -69,9 +68,17 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         deadline=settings.max_deadline_seconds,
         linger=settings.linger,
     )
-    async with store, Batcher(store, limits) as batcher:
+    upkeep_store = UpkeepStore(
+        settings.database_url.get_secret_value(), connect_timeout=settings.connect_timeout_seconds
+    )
+    keeper = upkeep.Upkeep(
+        upkeep_store,
+        summary_every=timedelta(seconds=settings.summary_interval_seconds),
+        ahead=timedelta(days=settings.partition_alarm_days),
+    )
+    async with store, upkeep_store, Batcher(store, limits) as batcher:
         jobs = [
-            asyncio.create_task(_keep_partitions(store), name="partitions"),
+            asyncio.create_task(keeper.run(), name="upkeep"),
             asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
         ]
         try:
@@ -79,7 +86,11 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
                 yield GrpcServer(
                     settings,
                     services(batcher),
-                    dependencies=[Dependency("database", store.ping), *intake],
+                    dependencies=[
+                        Dependency("database", store.ping),
+                        Dependency(upkeep.HEALTH_NAME, keeper.check, required=False),
+                        *intake,
+                    ],
                     unavailable={UnavailableError: "database"},
                 )
         finally:
@@ -135,16 +146,3 @@ def services(batcher: Batcher) -> list[Service]:
 def _warm() -> None:
     """Compile the rules of every request, so that no first caller waits for it."""
     warm(*MAPPINGS, BatchCreateItemsRequest, BatchReserveStockRequest, BatchStockRequest, StreamStockRequest)
-
-
-async def _keep_partitions(store: CommandStore) -> None:
-    """Make partitions ahead of time, again every hour; a failure is logged and tried again soon."""
-    while True:
-        try:
-            made = await store.create_partitions()
-        except StoreError as error:
-            log.warning("partitions not made", cause=repr(error))
-            await asyncio.sleep(FAILED_PARTITION_INTERVAL_SECONDS)
-        else:
-            log.info("partitions made", count=made)
-            await asyncio.sleep(PARTITION_INTERVAL_SECONDS)

@@ -180,5 +180,3 @@ FROM locations WHERE location_id = ANY(%b::text[]) ORDER BY location_id FOR NO K
 """
 
 READ_LEVEL_KEYS = "SELECT sku, location_id FROM stock_levels WHERE sku = ANY(%b::text[])"
-
-CREATE_PARTITIONS = "SELECT create_partitions()"

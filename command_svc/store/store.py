@@ -87,16 +87,6 @@ class CommandStore:
 
         await self._run(work)
 
-    async def create_partitions(self) -> int:
-        """Make the partitions of the time ahead; return how many were missing. Raises StoreError."""
-
-        async def work(connection: Connection) -> int:
-            cursor = await connection.execute(statements.CREATE_PARTITIONS)
-            ((made,),) = await cursor.fetchall()
-            return int(made)
-
-        return await self._run(work)
-
     async def overdue(self, limit: int) -> list[UUID]:
         """Return up to `limit` reservations that are pending though expired, the oldest first.
 
