@@ -1,18 +1,42 @@
-"""`python -m command_svc`: serve the commands until SIGTERM."""
+"""`python -m command_svc`: serve the commands until SIGTERM; `archive` puts an old month away."""
 
 from __future__ import annotations
 
-from command_svc.config import CommandSettings
-from command_svc.server import assemble
-from serving import logs, server, settings, workers
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
-def main() -> None:
+@app.callback(invoke_without_command=True)
+def serve(context: typer.Context) -> None:
     """Read the settings, then serve, in several processes if asked."""
+    if context.invoked_subcommand is not None:
+        return
+    from command_svc.config import CommandSettings  # noqa: PLC0415 - each command loads only what it uses
+    from command_svc.server import assemble  # noqa: PLC0415
+    from serving import logs, server, settings, workers  # noqa: PLC0415
+
     config = settings.load(CommandSettings)
     logs.configure(config.log_level, "command_svc")
     workers.run(config, lambda: server.run(lambda: assemble(config)))
 
 
+@app.command()
+def archive(
+    *,
+    month: Annotated[str, typer.Option(help="The month, such as 2023-01.")],
+    folder: Annotated[
+        Path, typer.Option(help="Where the file goes.", exists=True, file_okay=False, writable=True)
+    ],
+) -> None:
+    """Write an old month of the ledger to a Parquet file, prove the file, then drop the month."""
+    from command_svc.archive import main  # noqa: PLC0415 - each command loads only what it uses
+
+    main(month, folder)
+
+
 if __name__ == "__main__":
-    main()
+    app()

@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -124,6 +125,16 @@ def reconcile() -> None:
         "INVENTORY_CDC_REDIS_URL": at.redis_url,
     }
     command = [sys.executable, "-m", "cdc", "reconcile", "--wait", "10"]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
+
+
+@app.command()
+def archive(month: str, folder: Path) -> None:
+    """Put an old month of the ledger, such as 2023-01, into a Parquet file in a folder, and drop it."""
+    environment = os.environ | {
+        "INVENTORY_ARCHIVE_DATABASE_URL": Addresses(from_variables()).postgres_url("archive")
+    }
+    command = [sys.executable, "-m", "command_svc", "archive", "--month", month, "--folder", str(folder)]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 
