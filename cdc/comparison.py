@@ -36,7 +36,7 @@ def figures(level: StockLevel) -> list[int]:
 def ledger_faults(row: Row, level: StockLevel) -> list[str]:
     """Return what is wrong between a level's row and its entries in the ledger.
 
-    `row` holds `sums`, the sums of the deltas and the number of the entries, None without any, and
+    `row` holds `sums`, the sums of the deltas and the number of the entries, archived ones included, and
     `broken_at`, the version of the first entry that does not follow from the one before it.
     """
     faults = []

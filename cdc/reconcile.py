@@ -2,8 +2,8 @@
 
 Walks the levels in the order of their keys, a page at a time, each page read in one snapshot. For every
 level: the ledger's deltas sum up to the row, every entry follows from the one before it, versions are
-dense from 1, and the read model shows the row. Then items and locations, and what the ledger or the read
-model holds beyond the rows.
+dense from 1 (both counted from the level's opening where older entries are archived), and the read model
+shows the row. Then items and locations, and what the ledger or the read model holds beyond the rows.
 """
 
 from __future__ import annotations
@@ -28,26 +28,35 @@ __all__ = ["Report", "reconcile"]
 PAGE = 500
 RETRY_SECONDS = 0.1
 
+# The ledger of a level begins at its opening where older entries are archived, else at nothing.
 _LEVELS = """
 WITH page AS (
     SELECT * FROM stock_levels WHERE (sku, location_id) > (%s, %s) ORDER BY sku, location_id LIMIT %s
+), openings AS (
+    SELECT p.sku, p.location_id, coalesce(o.on_hand, 0) AS on_hand, coalesce(o.reserved, 0) AS reserved,
+        coalesce(o.backordered, 0) AS backordered, coalesce(o.in_transit, 0) AS in_transit,
+        coalesce(o.version, 0) AS version
+    FROM page AS p LEFT JOIN ledger_openings AS o USING (sku, location_id)
 ), steps AS (
     SELECT m.*,
-        lag(m.on_hand, 1, 0::bigint) OVER w + m.on_hand_delta = m.on_hand
-        AND lag(m.reserved, 1, 0::bigint) OVER w + m.reserved_delta = m.reserved
-        AND lag(m.backordered, 1, 0::bigint) OVER w + m.backordered_delta = m.backordered
-        AND lag(m.in_transit, 1, 0::bigint) OVER w + m.in_transit_delta = m.in_transit
-        AND lag(m.version, 1, 0::bigint) OVER w + 1 = m.version AS follows
-    FROM page JOIN stock_movements AS m USING (sku, location_id)
+        lag(m.on_hand, 1, o.on_hand) OVER w + m.on_hand_delta = m.on_hand
+        AND lag(m.reserved, 1, o.reserved) OVER w + m.reserved_delta = m.reserved
+        AND lag(m.backordered, 1, o.backordered) OVER w + m.backordered_delta = m.backordered
+        AND lag(m.in_transit, 1, o.in_transit) OVER w + m.in_transit_delta = m.in_transit
+        AND lag(m.version, 1, o.version) OVER w + 1 = m.version AS follows
+    FROM openings AS o JOIN stock_movements AS m USING (sku, location_id)
     WINDOW w AS (PARTITION BY m.sku, m.location_id ORDER BY m.version)
 ), ledger AS (
     SELECT sku, location_id, count(*) AS entries, min(version) FILTER (WHERE NOT follows) AS broken_at,
-        ARRAY[sum(on_hand_delta), sum(reserved_delta), sum(backordered_delta), sum(in_transit_delta),
-            count(*)]::bigint[] AS sums
+        sum(on_hand_delta) AS on_hand, sum(reserved_delta) AS reserved,
+        sum(backordered_delta) AS backordered, sum(in_transit_delta) AS in_transit
     FROM steps GROUP BY sku, location_id
 )
-SELECT p.*, coalesce(l.entries, 0) AS entries, l.broken_at, l.sums
-FROM page AS p LEFT JOIN ledger AS l USING (sku, location_id)
+SELECT p.*, coalesce(l.entries, 0) AS entries, l.broken_at,
+    ARRAY[o.on_hand + coalesce(l.on_hand, 0), o.reserved + coalesce(l.reserved, 0),
+        o.backordered + coalesce(l.backordered, 0), o.in_transit + coalesce(l.in_transit, 0),
+        o.version + coalesce(l.entries, 0)]::bigint[] AS sums
+FROM page AS p JOIN openings AS o USING (sku, location_id) LEFT JOIN ledger AS l USING (sku, location_id)
 ORDER BY p.sku, p.location_id
 """
 _ENTRIES_AT = """
@@ -60,7 +69,11 @@ _ITEMS_AGAIN = "SELECT * FROM items WHERE sku = ANY(%s)"
 _LOCATIONS = "SELECT * FROM locations WHERE location_id > %s ORDER BY location_id LIMIT %s"
 _LOCATIONS_AGAIN = "SELECT * FROM locations WHERE location_id = ANY(%s)"
 _ENTRIES_WITHOUT_ROW = """
-SELECT m.sku, m.location_id, count(*) AS entries FROM stock_movements AS m
+SELECT m.sku, m.location_id, count(*) AS entries
+FROM (
+    SELECT sku, location_id FROM stock_movements
+    UNION ALL SELECT sku, location_id FROM ledger_openings
+) AS m
 WHERE NOT EXISTS (SELECT FROM stock_levels AS l WHERE l.sku = m.sku AND l.location_id = m.location_id)
 GROUP BY m.sku, m.location_id ORDER BY m.sku, m.location_id LIMIT %s
 """

@@ -136,6 +136,27 @@ async def test_a_lost_entry_and_an_entry_without_row_are_found(shop: Shop) -> No
     assert (await shop.report()).fault_count == 0
 
 
+async def test_a_ledger_whose_beginning_is_archived_sums_up_from_its_opening(shop: Shop) -> None:
+    """Two of three entries are archived: with the opening all adds up, with another one it does not."""
+    shop.spoil(
+        "WITH archived AS (DELETE FROM stock_movements WHERE sku = %(sku)s AND version <= 2 RETURNING *)"
+        " INSERT INTO ledger_openings"
+        " SELECT sku, location_id, version, on_hand, reserved, backordered, in_transit FROM archived"
+        " WHERE version = 2"
+    )
+    assert (await shop.report()).faults == []
+    shop.spoil("UPDATE ledger_openings SET on_hand = on_hand + 1 WHERE sku = %(sku)s")
+    try:
+        report = await shop.report()
+    finally:
+        shop.spoil("UPDATE ledger_openings SET on_hand = on_hand - 1 WHERE sku = %(sku)s")
+    assert report.faults == [
+        f"{shop.sku} at {shop.place}: the row says [18, 0, 0, 0, 3], the ledger sums up to [19, 0, 0, 0, 3]",
+        f"{shop.sku} at {shop.place}: the ledger's entry 3 does not follow from the one before it",
+    ]
+    assert (await shop.report()).fault_count == 0
+
+
 async def test_what_the_view_holds_without_a_row_is_found(shop: Shop) -> None:
     async with connect_writer(shop.stack.redis_url) as writer:
         await writer.resume("test")
