@@ -9,9 +9,10 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
 from google.type.latlng_pb2 import LatLng
 
-from command_svc.domain.catalog import Item, Location
+from command_svc.domain.item import Item
 from command_svc.domain.levels import Level, Movement
-from command_svc.domain.lots import Lot
+from command_svc.domain.location import Location
+from command_svc.domain.lot import Lot
 from command_svc.domain.promises import Order, Reservation
 from command_svc.domain.sourcing import Candidate
 from command_svc.domain.transfer import Transfer

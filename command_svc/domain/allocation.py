@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from command_svc.domain import lots, sourcing
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.lots import LotChoice, Part
+from command_svc.domain.lot import LotChoice, Part
 from command_svc.domain.refusals import InsufficientStockError, ItemArchivedError, ItemNotStockedError
 from command_svc.domain.sourcing import Candidate, Strategy, Want
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from command_svc.domain import lots
 from command_svc.domain.levels import Cause, Level, Quantities, Why
-from command_svc.domain.lots import LotKey
+from command_svc.domain.lot import LotKey
 from command_svc.domain.promises import Allocation, Order
 
 if TYPE_CHECKING:

@@ -15,13 +15,13 @@ from command_svc.domain.catalog import (
     CreateItem,
     CreateLocation,
     DeactivateLocation,
-    Item,
-    Location,
     UpdateItem,
     UpdateLocation,
 )
+from command_svc.domain.item import Item
 from command_svc.domain.levels import Cause, Level, LevelKey
-from command_svc.domain.lots import LotChoice, LotReceipt
+from command_svc.domain.location import Location
+from command_svc.domain.lot import LotChoice, LotReceipt
 from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderOutcome, PlaceOrder, ReturnOrder
 from command_svc.domain.refusals import Refusal, RequestIdReusedError
 from command_svc.domain.reservations import (

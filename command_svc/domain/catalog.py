@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
-from command_svc.domain.levels import NEVER
+from command_svc.domain.item import ARCHIVED, Item
+from command_svc.domain.location import INACTIVE, Location
 from command_svc.domain.refusals import (
     InvalidComponentError,
     InvalidParentError,
@@ -25,84 +25,7 @@ from command_svc.domain.refusals import (
 if TYPE_CHECKING:
     from command_svc.domain.transaction import Transaction
 
-PHYSICAL, DIGITAL, BUNDLE = "PHYSICAL", "DIGITAL", "BUNDLE"
-ACTIVE, ARCHIVED, INACTIVE = "ACTIVE", "ARCHIVED", "INACTIVE"
 GTIN_LENGTHS = (8, 12, 13, 14)
-
-
-class Facts(NamedTuple):
-    """What an item is, for good: the part of it that decisions about stock need."""
-
-    kind: str
-    counted: bool
-    lot_tracked: bool = False
-    parent_sku: str = ""
-    components: tuple[tuple[str, int], ...] = ()
-
-    def recipe(self, sku: str) -> dict[str, int]:
-        """Return the items that one unit takes from stock, with how many of each; none if not counted."""
-        return dict(self.components) or ({sku: 1} if self.counted else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """Something that is stocked or sold.
-
-    `dimensions` are length, width and height in millimetres; `components` are items and quantities of a
-    bundle. `counted` is whether it has stock of its own.
-    """
-
-    sku: str
-    name: str
-    description: str = ""
-    kind: str = PHYSICAL
-    unit_of_measure: str = "each"
-    categories: tuple[str, ...] = ()
-    tags: tuple[str, ...] = ()
-    barcodes: tuple[str, ...] = ()
-    metadata: Mapping[str, str] = field(default_factory=dict)
-    state: str = ACTIVE
-    version: int = 1
-    create_time: datetime = NEVER
-    update_time: datetime = NEVER
-    counted: bool = True
-    lot_tracked: bool = False
-    parent_sku: str = ""
-    option_values: Mapping[str, str] = field(default_factory=dict)
-    dimensions: tuple[int, int, int] | None = None
-    weight_grams: int = 0
-    components: tuple[tuple[str, int], ...] = ()
-
-    @property
-    def facts(self) -> Facts:
-        """What never changes of it."""
-        return Facts(self.kind, self.counted, self.lot_tracked, self.parent_sku, self.components)
-
-
-@dataclass(frozen=True, slots=True)
-class Location:
-    """A place that holds stock. `coordinates` are latitude and longitude in degrees."""
-
-    location_id: str
-    name: str
-    kind: str
-    region_code: str = ""
-    postal_code: str = ""
-    locality: str = ""
-    address_lines: tuple[str, ...] = ()
-    coordinates: tuple[float, float] | None = None
-    time_zone: str = "UTC"
-    priority: int = 0
-    ships_online_orders: bool = False
-    state: str = ACTIVE
-    version: int = 1
-    create_time: datetime = NEVER
-    update_time: datetime = NEVER
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it takes new stock and promises."""
-        return self.state == ACTIVE
 
 
 @dataclass(frozen=True, slots=True)

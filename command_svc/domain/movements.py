@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from command_svc.domain import backorders, lots
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey, Quantities, Why
-from command_svc.domain.lots import LotKey
+from command_svc.domain.lot import LotKey
 from command_svc.domain.refusals import QuantityOutOfRangeError
 
 if TYPE_CHECKING:

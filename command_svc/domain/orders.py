@@ -11,7 +11,7 @@ from command_svc.domain import lots
 from command_svc.domain.allocation import Terms, WantedLine, find, keys_of
 from command_svc.domain.backorders import merged
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
-from command_svc.domain.lots import LotKey, LotReceipt
+from command_svc.domain.lot import LotKey, LotReceipt
 from command_svc.domain.movements import move
 from command_svc.domain.promises import CANCELLED, FULFILLED, OPEN, Allocation, Order, OrderLine
 from command_svc.domain.refusals import (

@@ -45,7 +45,7 @@ from uuid import UUID
 from command_svc.domain.levels import MAX_QUANTITY, LevelKey
 
 if TYPE_CHECKING:
-    from command_svc.domain.lots import LotKey
+    from command_svc.domain.lot import LotKey
 
 
 class Refusal(Exception):  # noqa: N818 - the domain's own word; its kinds end in Error

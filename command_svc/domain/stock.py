@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from command_svc.domain import lots
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
-from command_svc.domain.lots import LotChoice, LotKey, LotReceipt, Part
+from command_svc.domain.lot import LotChoice, LotKey, LotReceipt, Part
 from command_svc.domain.movements import move
 from command_svc.domain.refusals import (
     BackordersOutstandingError,

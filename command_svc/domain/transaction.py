@@ -8,9 +8,10 @@ from datetime import datetime
 from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
-from command_svc.domain.catalog import ARCHIVED, Facts, Item, Location
+from command_svc.domain.item import ARCHIVED, Facts, Item
 from command_svc.domain.levels import Level, LevelKey, Movement, Quantities, Why
-from command_svc.domain.lots import Lot, LotKey, Serial
+from command_svc.domain.location import Location
+from command_svc.domain.lot import Lot, LotKey, Serial
 from command_svc.domain.promises import Order, Reservation
 from command_svc.domain.refusals import (
     ItemArchivedError,

@@ -10,7 +10,7 @@ from uuid import UUID
 
 from command_svc.domain import lots
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
-from command_svc.domain.lots import LotChoice, LotKey, LotReceipt, Part
+from command_svc.domain.lot import LotChoice, LotKey, LotReceipt, Part
 from command_svc.domain.movements import move
 from command_svc.domain.refusals import (
     ExceedsTransferError,

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.latlng_pb2 import LatLng
 
 from command_svc.domain.levels import Level, LevelKey
-from command_svc.domain.lots import LotChoice, LotReceipt
+from command_svc.domain.lot import LotChoice, LotReceipt
 from command_svc.domain.sourcing import Candidate, Strategy
 from command_svc.messages import candidate_message, level_message
 from inventory.type.v1 import lot_pb2

@@ -7,15 +7,8 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from command_svc.domain.catalog import (
-    DIGITAL,
-    PHYSICAL,
-    ArchiveItem,
-    CreateItem,
-    Item,
-    UpdateItem,
-    is_gtin,
-)
+from command_svc.domain.catalog import ArchiveItem, CreateItem, UpdateItem, is_gtin
+from command_svc.domain.item import DIGITAL, PHYSICAL, Item
 from command_svc.mapping.fields import given
 from command_svc.mapping.requests import Mapping, encoder
 from command_svc.messages import item_message

@@ -10,7 +10,8 @@ from typing import Any
 from google.protobuf.message import Message
 from google.type.latlng_pb2 import LatLng
 
-from command_svc.domain.catalog import CreateLocation, DeactivateLocation, Location, UpdateLocation
+from command_svc.domain.catalog import CreateLocation, DeactivateLocation, UpdateLocation
+from command_svc.domain.location import Location
 from command_svc.mapping.fields import given
 from command_svc.mapping.requests import Mapping, encoder
 from command_svc.messages import location_message

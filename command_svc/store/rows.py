@@ -6,8 +6,9 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from command_svc.domain.catalog import Facts, Item, Location
+from command_svc.domain.item import Facts, Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.promises import Allocation, Line, Order, OrderLine, Reservation
 from command_svc.domain.sourcing import Site
 from command_svc.domain.transfer import Transfer, TransferLine

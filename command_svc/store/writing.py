@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from command_svc.domain.levels import Level
-from command_svc.domain.lots import Lot
+from command_svc.domain.lot import Lot
 from command_svc.domain.transaction import Rows, Transaction
 from command_svc.store import rows, writes
 

@@ -10,7 +10,7 @@ from uuid import UUID
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Command, Outcome
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.lots import LotReceipt
+from command_svc.domain.lot import LotReceipt
 from command_svc.domain.orders import (
     CancelOrder,
     FulfillOrder,

@@ -10,8 +10,10 @@ from uuid import UUID, uuid4
 import psycopg
 
 from command_svc.domain.batch import Command, Request, Submission
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from tests.integration.command_svc.lanes import ask, lane
 from tests.stack_fixture import RunningStack
 from tests.unit.command_svc.making import request

@@ -20,7 +20,9 @@ from psycopg.rows import dict_row
 from command_svc import journal
 from command_svc.batcher import Batcher
 from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
+from command_svc.domain.location import Location
 from command_svc.domain.orders import OrderOutcome
 from command_svc.domain.refusals import Refusal
 from command_svc.domain.reservations import Resolution

@@ -10,12 +10,12 @@ from command_svc.domain.catalog import (
     CreateItem,
     CreateLocation,
     DeactivateLocation,
-    Item,
-    Location,
     UpdateItem,
     UpdateLocation,
 )
+from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, MoveStock, RemoveStock

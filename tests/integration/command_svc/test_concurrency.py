@@ -13,7 +13,9 @@ import psycopg
 import pytest
 
 from command_svc.domain.batch import Command, Submission
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
+from command_svc.domain.location import Location
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
 from tests.integration.command_svc.deadlocks import no_deadlock
 from tests.integration.command_svc.lanes import PROCESSES, Answer, Processes, ask, lane

@@ -10,9 +10,10 @@ import psycopg
 import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.catalog import CreateItem, Item
+from command_svc.domain.catalog import CreateItem
+from command_svc.domain.item import Item
 from command_svc.domain.levels import MAX_QUANTITY
-from command_svc.domain.lots import LotReceipt
+from command_svc.domain.lot import LotReceipt
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.reservations import ReserveStock
 from command_svc.domain.sourcing import Strategy

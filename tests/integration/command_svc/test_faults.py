@@ -15,7 +15,8 @@ from command_svc import journal
 from command_svc.batcher import Batcher, Limits
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Scope
-from command_svc.domain.catalog import BUNDLE, CreateItem, Item
+from command_svc.domain.catalog import CreateItem
+from command_svc.domain.item import BUNDLE, Item
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.reservations import ReserveStock
 from command_svc.domain.sourcing import Strategy

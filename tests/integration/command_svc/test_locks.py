@@ -15,8 +15,10 @@ import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Scope, Submission, Verdict, decide
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location, UpdateItem, UpdateLocation
+from command_svc.domain.catalog import CreateItem, CreateLocation, UpdateItem, UpdateLocation
+from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.refusals import InsufficientStockError
 from command_svc.domain.reservations import ReserveStock

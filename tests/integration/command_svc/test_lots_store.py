@@ -9,7 +9,7 @@ import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.lots import LotChoice, LotKey, LotReceipt, Serial
+from command_svc.domain.lot import LotChoice, LotKey, LotReceipt, Serial
 from command_svc.domain.orders import (
     CancelOrder,
     FulfillOrder,

@@ -12,8 +12,10 @@ import psycopg
 import pytest
 
 from command_svc.batcher import Batcher
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.stock import AddStock, MoveStock
 from stack.postgres_server import MIGRATIONS
 from tests.integration.command_svc.lanes import Answer, ask, lane

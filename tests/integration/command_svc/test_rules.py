@@ -11,9 +11,11 @@ import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import Command
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
 from command_svc.domain.levels import MAX_QUANTITY
-from command_svc.domain.lots import LotReceipt
+from command_svc.domain.location import Location
+from command_svc.domain.lot import LotReceipt
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.reservations import ReserveStock
 from command_svc.domain.sourcing import Strategy

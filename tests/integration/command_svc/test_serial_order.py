@@ -16,7 +16,9 @@ from uuid import UUID, uuid4
 import pytest
 
 from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission, decide
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Item
+from command_svc.domain.location import Location
 from command_svc.domain.orders import OrderOutcome
 from command_svc.domain.reservations import Resolution
 from command_svc.domain.stock import AddStock, SetStockPolicy

@@ -8,7 +8,7 @@ import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.lots import LotChoice, LotKey, LotReceipt
+from command_svc.domain.lot import LotChoice, LotKey, LotReceipt
 from command_svc.domain.orders import OrderOutcome, PlaceOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, RemoveStock, SetStockPolicy

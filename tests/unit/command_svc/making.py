@@ -8,8 +8,9 @@ from itertools import count
 from uuid import UUID
 
 from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission
-from command_svc.domain.catalog import DIGITAL, Item, Location
+from command_svc.domain.item import DIGITAL, Item
 from command_svc.domain.levels import Level, LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.transaction import Record, Rows, Transaction
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)

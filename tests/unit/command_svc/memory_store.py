@@ -9,9 +9,10 @@ from typing import TypeVar
 from uuid import UUID
 
 from command_svc.domain.batch import Scope
-from command_svc.domain.catalog import ARCHIVED, Item, Location
+from command_svc.domain.item import ARCHIVED, Item
 from command_svc.domain.levels import Level, LevelKey, Movement
-from command_svc.domain.lots import Lot, LotKey, Serial
+from command_svc.domain.location import Location
+from command_svc.domain.lot import Lot, LotKey, Serial
 from command_svc.domain.promises import PENDING, Order, Reservation
 from command_svc.domain.sourcing import Site
 from command_svc.domain.transaction import Record, Rows, Transaction

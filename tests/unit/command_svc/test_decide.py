@@ -9,8 +9,10 @@ import pytest
 from command_svc.domain import refusals
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import AtomicRefusalError, Scope, Stamp, Submission, decide
-from command_svc.domain.catalog import CreateItem, CreateLocation, Item, Location, is_gtin
+from command_svc.domain.catalog import CreateItem, CreateLocation, is_gtin
+from command_svc.domain.item import Item
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.refusals import (
     InsufficientStockError,

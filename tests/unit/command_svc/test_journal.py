@@ -11,8 +11,10 @@ from hypothesis import strategies as st
 
 from command_svc import journal
 from command_svc.domain.batch import Command, Submission, decide
-from command_svc.domain.catalog import CreateItem, CreateLocation, Facts, Item, Location
+from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.item import Facts, Item
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.location import Location
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
 from command_svc.domain.transaction import Transaction
 from command_svc.journal import MAX_PART_BYTES, encode
