@@ -18,7 +18,8 @@ from typing import Protocol, Self
 
 import structlog
 
-from command_svc.domain.batch import Scope, Submission, Verdict
+from command_svc.domain.batch import Submission, Verdict
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import OutOfReachError, Transaction
 from command_svc.store.errors import ConflictError, UnavailableError
 from command_svc.waiting import Waiting, wanted

@@ -10,8 +10,8 @@ from uuid import UUID
 import structlog
 
 from command_svc.batcher import Store
-from command_svc.domain.batch import Scope
 from command_svc.domain.reservations import free_expired
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import StoreError
 

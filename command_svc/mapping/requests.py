@@ -9,7 +9,8 @@ from typing import Any, NamedTuple, Protocol, cast
 
 from google.protobuf.message import Message
 
-from command_svc.domain.batch import Command, Outcome, Request, Stamp
+from command_svc.domain.batch import Request, Stamp
+from command_svc.domain.commands import Command, Outcome
 from serving import tokens
 
 

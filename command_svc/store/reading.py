@@ -8,9 +8,9 @@ from typing import Any
 
 import psycopg
 
-from command_svc.domain.batch import Scope
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.lot import Lot, LotKey, Serial
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Record, Transaction
 from command_svc.store import rows, statements
 from command_svc.store.errors import ConflictError

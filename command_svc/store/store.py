@@ -15,7 +15,7 @@ import psycopg
 from psycopg.types.numeric import Int8BinaryDumper
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from command_svc.domain.batch import Scope
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Transaction
 from command_svc.store import statements
 from command_svc.store.errors import translate

@@ -8,7 +8,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Command, Outcome
+from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotReceipt
 from command_svc.domain.orders import (

@@ -9,8 +9,9 @@ from uuid import UUID, uuid4
 
 import psycopg
 
-from command_svc.domain.batch import Command, Request, Submission
+from command_svc.domain.batch import Request, Submission
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command
 from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.location import Location

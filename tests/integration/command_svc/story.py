@@ -19,13 +19,15 @@ from psycopg.rows import dict_row
 
 from command_svc import journal
 from command_svc.batcher import Batcher
-from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission
+from command_svc.domain.batch import Request, Stamp, Submission
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.item import Item
 from command_svc.domain.location import Location
 from command_svc.domain.orders import OrderOutcome
 from command_svc.domain.refusals import Refusal
 from command_svc.domain.reservations import Resolution
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Rows, Transaction
 from command_svc.domain.transfers import TransferOutcome
 from command_svc.store.store import CommandStore

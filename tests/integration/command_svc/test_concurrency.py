@@ -12,8 +12,9 @@ from itertools import chain
 import psycopg
 import pytest
 
-from command_svc.domain.batch import Command, Submission
+from command_svc.domain.batch import Submission
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command
 from command_svc.domain.item import Item
 from command_svc.domain.location import Location
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock

@@ -14,11 +14,11 @@ import pytest
 from command_svc import journal
 from command_svc.batcher import Batcher, Limits
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Scope
 from command_svc.domain.catalog import CreateItem
 from command_svc.domain.item import BUNDLE, Item
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.reservations import ReserveStock
+from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, MoveStock, RemoveStock
 from command_svc.store.errors import UnavailableError

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Scope, Submission, Verdict, decide
+from command_svc.domain.batch import Submission, Verdict, decide
 from command_svc.domain.catalog import CreateItem, CreateLocation, UpdateItem, UpdateLocation
 from command_svc.domain.item import Item
 from command_svc.domain.levels import LevelKey
@@ -22,6 +22,7 @@ from command_svc.domain.location import Location
 from command_svc.domain.orders import PlaceOrder
 from command_svc.domain.refusals import InsufficientStockError
 from command_svc.domain.reservations import ReserveStock
+from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction

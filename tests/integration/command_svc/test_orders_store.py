@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Command
+from command_svc.domain.commands import Command
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.orders import (
     CancelOrder,

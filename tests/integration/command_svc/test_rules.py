@@ -10,8 +10,8 @@ import psycopg
 import pytest
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Command
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command
 from command_svc.domain.item import Item
 from command_svc.domain.levels import MAX_QUANTITY
 from command_svc.domain.location import Location

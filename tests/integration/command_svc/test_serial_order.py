@@ -15,12 +15,14 @@ from uuid import UUID, uuid4
 
 import pytest
 
-from command_svc.domain.batch import Command, Outcome, Request, Scope, Stamp, Submission, decide
+from command_svc.domain.batch import Request, Stamp, Submission, decide
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.item import Item
 from command_svc.domain.location import Location
 from command_svc.domain.orders import OrderOutcome
 from command_svc.domain.reservations import Resolution
+from command_svc.domain.scope import Scope
 from command_svc.domain.stock import AddStock, SetStockPolicy
 from command_svc.domain.transfers import TransferOutcome
 from tests.integration.command_svc.lanes import PROCESSES, Processes

@@ -10,7 +10,8 @@ import pytest
 from cdc.events import Event, UnknownKindError, make
 from command_svc import journal
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Command, decide
+from command_svc.domain.batch import decide
+from command_svc.domain.commands import Command
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.orders import (
     CancelOrder,

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import count
 from uuid import UUID
 
-from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission
+from command_svc.domain.batch import Request, Stamp, Submission
+from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.item import DIGITAL, Item
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.location import Location

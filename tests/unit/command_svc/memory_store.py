@@ -8,12 +8,12 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from command_svc.domain.batch import Scope
 from command_svc.domain.item import ARCHIVED, Item
 from command_svc.domain.levels import Level, LevelKey, Movement
 from command_svc.domain.location import Location
 from command_svc.domain.lot import Lot, LotKey, Serial
 from command_svc.domain.promises import PENDING, Order, Reservation
+from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Site
 from command_svc.domain.transaction import Record, Rows, Transaction
 from command_svc.domain.transfer import Transfer

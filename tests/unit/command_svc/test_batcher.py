@@ -10,9 +10,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from command_svc.batcher import Batcher, ClosedError, Limits, QueueFullError
-from command_svc.domain.batch import AtomicRefusalError, Scope, Submission, Verdict
+from command_svc.domain.batch import AtomicRefusalError, Submission, Verdict
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.refusals import InsufficientStockError
+from command_svc.domain.scope import Scope
 from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError

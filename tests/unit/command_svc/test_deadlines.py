@@ -11,8 +11,9 @@ from dataclasses import replace
 import pytest
 
 from command_svc.batcher import Batcher, Limits, QueueFullError
-from command_svc.domain.batch import Scope, Submission, Verdict
+from command_svc.domain.batch import Submission, Verdict
 from command_svc.domain.levels import LevelKey
+from command_svc.domain.scope import Scope
 from command_svc.domain.stock import AddStock
 from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError

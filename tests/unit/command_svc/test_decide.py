@@ -8,7 +8,7 @@ import pytest
 
 from command_svc.domain import refusals
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import AtomicRefusalError, Scope, Stamp, Submission, decide
+from command_svc.domain.batch import AtomicRefusalError, Stamp, Submission, decide
 from command_svc.domain.catalog import CreateItem, CreateLocation, is_gtin
 from command_svc.domain.item import Item
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey
@@ -26,6 +26,7 @@ from command_svc.domain.refusals import (
     RequestIdReusedError,
     VersionMismatchError,
 )
+from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
 from command_svc.domain.transaction import OutOfReachError, Record, Transaction

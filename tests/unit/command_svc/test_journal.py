@@ -10,8 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from command_svc import journal
-from command_svc.domain.batch import Command, Submission, decide
+from command_svc.domain.batch import Submission, decide
 from command_svc.domain.catalog import CreateItem, CreateLocation
+from command_svc.domain.commands import Command
 from command_svc.domain.item import Facts, Item
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.location import Location

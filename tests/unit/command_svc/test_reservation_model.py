@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import Command, Outcome, Request, Stamp, Submission, decide
+from command_svc.domain.batch import Request, Stamp, Submission, decide
+from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.promises import Reservation
 from command_svc.domain.refusals import (

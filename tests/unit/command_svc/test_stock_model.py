@@ -9,7 +9,8 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from command_svc.domain.batch import AtomicRefusalError, Command, Submission, Verdict, decide
+from command_svc.domain.batch import AtomicRefusalError, Submission, Verdict, decide
+from command_svc.domain.commands import Command
 from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey, Movement, Quantities
 from command_svc.domain.refusals import InsufficientStockError, Refusal
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock

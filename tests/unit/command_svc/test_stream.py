@@ -10,7 +10,7 @@ from contextlib import aclosing
 import pytest
 
 from command_svc.batcher import Batcher, Limits
-from command_svc.domain.batch import Scope
+from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Transaction
 from command_svc.services.stream import AHEAD_COMMANDS, answers
 from command_svc.store.errors import RejectedError
