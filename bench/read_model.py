@@ -22,14 +22,14 @@ from rich.table import Table
 
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Changes, connect, connect_writer
-from query_svc.read_model.keys import Keys
+from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.values import unpack_level
 from tests.redis_server import binaries, redis_server
 from tests.stock import level
 
 SKUS = [f"SKU-{number}" for number in range(2000)]
 PLACE = "WH-1"
-KEYS = Keys("g1")
+KEYS = Keys(GENERATION)
 CALLERS = 32
 ROUNDS = 5
 SECONDS = 1.0

@@ -5,6 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from query_svc.read_model import GENERATION
 from serving.settings import ServerSettings, Settings
 
 PREFIX = "INVENTORY_CDC_"
@@ -42,7 +43,7 @@ class ProjectorSettings(ServerSettings):
     redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
     topic: str = Field("inventory.journal", description="the journal; one partition")
     group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
-    generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to write")
+    generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation of keys to write")
     batch_records: int = Field(500, ge=1, le=10_000, description="most records applied at once")
     drain_seconds: float = Field(
         0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
@@ -56,4 +57,4 @@ class ReconcileSettings(Settings):
 
     database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
     redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
-    generation: str = Field("g1", pattern="^[a-z0-9]+$", description="the generation of keys to compare")
+    generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation to compare")

@@ -1,15 +1,26 @@
 """The pure heart of the projector: from records of the journal to changes of the read model."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from google.protobuf.message import DecodeError
 
 from inventory.journal.v1.transaction_pb2 import Transaction
-from inventory.type.v1.item_pb2 import Item
-from inventory.type.v1.location_pb2 import Location
-from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Changes
+
+Name = tuple[str, ...]
+
+_NAMES: Mapping[str, Callable[[Any], Name]] = {
+    "levels": lambda level: (level.sku, level.location_id),
+    "items": lambda item: (item.sku,),
+    "locations": lambda location: (location.location_id,),
+    "lots": lambda lot: (lot.sku, lot.location_id, lot.lot_id),
+    "reservations": lambda reservation: (reservation.reservation_id,),
+    "orders": lambda order: (order.order_id,),
+    "transfers": lambda transfer: (transfer.transfer_id,),
+}
+"""What a transaction tells of and what names each: the fields are those of Changes too."""
 
 
 class UndecodableError(Exception):
@@ -55,36 +66,26 @@ def decode(value: bytes | None) -> Transaction:
         raise UndecodableError(f"it is no inventory.journal.v1.Transaction: {error}") from error
     if not transaction.transaction_id:
         raise UndecodableError("it names no transaction_id")
-    for level in transaction.levels:
-        if not (level.sku and level.location_id and level.version > 0):
-            raise UndecodableError(f"a level without name or version: {level.sku!r}, {level.location_id!r}")
-    for item in transaction.items:
-        if not (item.sku and item.version > 0):
-            raise UndecodableError(f"an item without SKU or version: {item.sku!r}")
-    for location in transaction.locations:
-        if not (location.location_id and location.version > 0):
-            raise UndecodableError(f"a location without id or version: {location.location_id!r}")
+    for kind, name in _NAMES.items():
+        for thing in getattr(transaction, kind):
+            if not (all(name(thing)) and thing.version > 0):
+                raise UndecodableError(f"one of its {kind} is without a name or a version: {name(thing)!r}")
     return transaction
 
 
-def fold(transactions: Iterable[Transaction]) -> Changes:
-    """Return each level, item and location of the transactions once, at its newest version.
+def fold(transactions: Sequence[Transaction]) -> Changes:
+    """Return each thing that the transactions tell of once, at its newest version.
 
     The order of the transactions and their repetition do not matter.
     """
-    levels: dict[tuple[str, str], StockLevel] = {}
-    items: dict[str, Item] = {}
-    locations: dict[str, Location] = {}
+    return Changes(**{kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()})
+
+
+def _newest(transactions: Sequence[Transaction], kind: str, name: Callable[[Any], Name]) -> Collection[Any]:
+    newest: dict[Name, Any] = {}
     for transaction in transactions:
-        for level in transaction.levels:
-            name = (level.sku, level.location_id)
-            if name not in levels or levels[name].version < level.version:
-                levels[name] = level
-        for item in transaction.items:
-            if item.sku not in items or items[item.sku].version < item.version:
-                items[item.sku] = item
-        for location in transaction.locations:
-            location_id = location.location_id
-            if location_id not in locations or locations[location_id].version < location.version:
-                locations[location_id] = location
-    return Changes(levels.values(), items.values(), locations.values())
+        for thing in getattr(transaction, kind):
+            key = name(thing)
+            if key not in newest or newest[key].version < thing.version:
+                newest[key] = thing
+    return newest.values()

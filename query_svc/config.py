@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from query_svc.read_model import GENERATION
 from serving.settings import ServerSettings
 
 
@@ -17,7 +18,7 @@ class QuerySettings(ServerSettings):
     redis_timeout_seconds: float = Field(
         1.0, gt=0, le=60, description="longest wait for an answer of the read model, connecting included"
     )
-    generation: str = Field("g1", description="generation of the read model to read")
+    generation: str = Field(GENERATION, description="generation of the read model to read")
     database_url: SecretStr = Field(
         description="postgresql:// address for history, for the role inventory_query; a replica will do"
     )

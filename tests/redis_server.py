@@ -22,6 +22,17 @@ def binaries() -> dict[str, Path]:
     return found
 
 
+def content(client: Redis) -> dict[str, object]:
+    """Return everything in a read model but the offsets: its hashes, and its indexes in order."""
+    found: dict[str, object] = {}
+    for key in client.scan_iter():
+        name = bytes(key).decode()
+        if not name.endswith(":offsets"):
+            hashed = client.type(key) == b"hash"
+            found[name] = client.hgetall(key) if hashed else client.zrange(key, 0, -1)
+    return found
+
+
 class RedisServer:
     """A server on a free port, kept in a folder, without persistence unless `options` say so."""
 

@@ -1,13 +1,17 @@
-"""The read model: levels, items and locations in Redis, as the projector keeps them.
+"""The read model: everything that queries are answered from, in Redis, as the projector keeps them.
 
 The only package that knows Redis.
 """
 
-from query_svc.read_model.apply import Applied, Changes, ReadModelWriter, connect_writer
+from query_svc.read_model.apply import Applied, ReadModelWriter, connect_writer
 from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
 from query_svc.read_model.get import ReadModel, connect
+from query_svc.read_model.keys import GENERATION
+from query_svc.read_model.rows import Changes
+from query_svc.read_model.walk import Span
 
 __all__ = [
+    "GENERATION",
     "Applied",
     "Changes",
     "ReadModel",
@@ -15,6 +19,7 @@ __all__ = [
     "ReadModelRewoundError",
     "ReadModelUnavailableError",
     "ReadModelWriter",
+    "Span",
     "connect",
     "connect_writer",
 ]

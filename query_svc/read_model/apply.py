@@ -1,34 +1,21 @@
 """Writing the read model: only what is newer, with the position of its source in the same step."""
 
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, Self
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
-from inventory.type.v1.item_pb2 import Item
-from inventory.type.v1.location_pb2 import Location
-from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import functions
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import ReadModelRewoundError
-from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Command, Line
-from query_svc.read_model.values import pack, pack_level
+from query_svc.read_model.rows import Changes, Row, rows_of
 
 # A Redis that has lost the function has lost its data.
 _REWOUND = ("REWOUND", "Function not found")
-
-
-@dataclass(frozen=True, slots=True)
-class Changes:
-    """What to put into the read model: each level, item and location at most once."""
-
-    levels: Collection[StockLevel] = ()
-    items: Collection[Item] = ()
-    locations: Collection[Location] = ()
 
 
 class Applied(NamedTuple):
@@ -50,7 +37,7 @@ class ReadModelWriter:
     answer in bytes and speak RESP3; it is owned: close it, or use the writer as a context manager.
     """
 
-    def __init__(self, redis: Redis, generation: str = "g1", *, timeout: float = 5.0) -> None:
+    def __init__(self, redis: Redis, generation: str = GENERATION, *, timeout: float = 5.0) -> None:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
@@ -71,7 +58,9 @@ class ReadModelWriter:
         Applying something again changes nothing. The buckets that the changes touch get the offset.
         Raise ReadModelRewoundError when one of them holds another offset than was left there.
         """
-        grouped = self._by_bucket(changes)
+        grouped: dict[int, list[Row]] = defaultdict(list)
+        for row in rows_of(changes, self._keys):
+            grouped[row.bucket].append(row)
         self._end = b"%d" % offset
         return await self._call(grouped)
 
@@ -109,12 +98,16 @@ class ReadModelWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, grouped: Mapping[int, Sequence[tuple[str, str, bytes]]]) -> Applied:
+    async def _call(self, grouped: Mapping[int, Sequence[Row]]) -> Applied:
         commands: list[Command] = []
-        for bucket, changes in grouped.items():
-            keys = [self._keys.offsets(bucket), *(key for key, _, _ in changes)]
-            values = [part for _, field, value in changes for part in (field, value)]
-            arguments = [self._source, self._offsets[bucket], self._end, *values]
+        for bucket, rows in grouped.items():
+            names = {name for indexes in {row.indexes for row in rows} for name in indexes}
+            keys = [self._keys.offsets(bucket), self._keys.entries(bucket)]
+            keys += [row.key for row in rows]
+            keys += [self._keys.of_bucket(bucket, name) for name in names]
+            arguments: list[str | bytes] = [self._source, self._offsets[bucket], self._end]
+            for row in rows:
+                arguments += (row.field, row.value, row.kept, row.current)
             commands.append(("FCALL", functions.APPLY, len(keys), *keys, *arguments))
         try:
             counts = await self._line.ask(commands)
@@ -132,22 +125,8 @@ class ReadModelWriter:
         )
         return [offset or b"" for offset in offsets]
 
-    def _by_bucket(self, changes: Changes) -> dict[int, list[tuple[str, str, bytes]]]:
-        """Return the key, field and value of each change by its bucket."""
-        grouped: dict[int, list[tuple[str, str, bytes]]] = defaultdict(list)
-        for item in changes.items:
-            bucket = bucket_of(item.sku)
-            grouped[bucket].append((self._keys.items(bucket), item.sku, pack(item.version, item)))
-        for location in changes.locations:
-            bucket, name = bucket_of(location.location_id), location.location_id
-            grouped[bucket].append((self._keys.locations(bucket), name, pack(location.version, location)))
-        for level in changes.levels:
-            key = self._keys.levels(level.sku)
-            grouped[bucket_of(level.sku)].append((key, level.location_id, pack_level(level)))
-        return grouped
 
-
-def connect_writer(url: str, *, generation: str = "g1", timeout: float = 5.0) -> ReadModelWriter:
+def connect_writer(url: str, *, generation: str = GENERATION, timeout: float = 5.0) -> ReadModelWriter:
     """Return a writer to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
 
     A call takes at most `timeout` seconds, connecting included.

@@ -1,14 +1,33 @@
--- Take what is newer, and record how far the source has been read: one step, in one slot.
+-- Take what is newer, keep its entries in the indexes, and record how far the source has been read: one
+-- step, in one slot.
 --
--- KEYS: the bucket's hash of offsets, then for each change the hash it belongs to.
--- ARGV: the source, the offset it must stand at ('' for none), the offset to record,
---       then for each change its field and its value, which begins with its version in decimal.
+-- KEYS: the bucket's hash of offsets, its hash of entries, then for each change the hash its row belongs to,
+--       then the indexes that the rows may stand in.
+-- ARGV: the source, the offset it must stand at ('' for none), the offset to record, then for each change
+--       its field; its value, which begins with its version in decimal and a mark; the entries that its row
+--       keeps for ever; and those it has until its next version, of which the mark says whether it has any.
+-- Entries are index \1 member \2, one after the other; an index is named by its key without the tag.
 -- Returns how many changes were applied and how many were not newer than what is there. Fails with
 -- REWOUND, having done nothing, when the source stands elsewhere than expected.
 
+local HAS_ENTRIES = '*'
+
 -- Versions stay below 2^53, up to where a Lua number is exact; as text, 10 would come before 9.
-local function version(value)
-    return tonumber(string.match(value, '^%d+'))
+local function head(value)
+    local version, mark = string.match(value, '^(%d+)(.)')
+    return tonumber(version), mark
+end
+
+local function enter(entries, tag)
+    for index, member in string.gmatch(entries, '([^\1]+)\1([^\2]*)\2') do
+        redis.call('ZADD', tag .. index, 0, member)
+    end
+end
+
+local function withdraw(entries, tag)
+    for index, member in string.gmatch(entries, '([^\1]+)\1([^\2]*)\2') do
+        redis.call('ZREM', tag .. index, member)
+    end
 end
 
 local function apply(keys, args)
@@ -19,17 +38,42 @@ local function apply(keys, args)
             "REWOUND " .. keys[1] .. " holds offset '" .. held .. "' where '" .. expected .. "' was left"
         )
     end
-    local applied = 0
-    for i = 2, #keys do
-        local key, field, value = keys[i], args[2 * i], args[2 * i + 1]
-        local current = redis.call('HGET', key, field)
-        if not current or version(value) > version(current) then
+    local tag = string.match(keys[1], '^.*:')
+    local changes, applied = (#args - 3) / 4, 0
+    for i = 1, changes do
+        local key, at = keys[2 + i], 4 * i
+        local field, value, entries = args[at], args[at + 1], args[at + 3]
+        local version = head(value)
+        local current, mark = redis.call('HGET', key, field), ' '
+        local newer = not current
+        if current then
+            local known
+            known, mark = head(current)
+            newer = version > known
+        end
+        if newer then
             redis.call('HSET', key, field, value)
+            if not current then
+                enter(args[at + 2], tag)
+            end
+            if entries ~= '' or mark == HAS_ENTRIES then
+                local name = key .. '\0' .. field
+                local former = redis.call('HGET', keys[2], name) or ''
+                if former ~= entries then
+                    withdraw(former, tag)
+                    enter(entries, tag)
+                    if entries == '' then
+                        redis.call('HDEL', keys[2], name)
+                    else
+                        redis.call('HSET', keys[2], name, entries)
+                    end
+                end
+            end
             applied = applied + 1
         end
     end
     redis.call('HSET', keys[1], source, offset)
-    return { applied, #keys - 1 - applied }
+    return { applied, changes - applied }
 end
 
 redis.register_function(LIBRARY, apply)

@@ -2,21 +2,29 @@
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Self, cast
+from typing import Any, Self, TypeVar, cast
 
 from redis.asyncio import Redis
 
 from inventory.type.v1.item_pb2 import Item
 from inventory.type.v1.location_pb2 import Location
+from inventory.type.v1.lot_pb2 import Lot
+from inventory.type.v1.order_pb2 import Order
+from inventory.type.v1.reservation_pb2 import Reservation
 from inventory.type.v1.stock_pb2 import StockLevel
+from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import translated
-from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.indexes import member
+from query_svc.read_model.keys import BUCKETS, GENERATION, Keys, bucket_of
 from query_svc.read_model.line import Line
 from query_svc.read_model.values import unpack, unpack_level
+from query_svc.read_model.walk import Span, walk
 
 MAX_NAMES = 500
 SCAN_COUNT = 500
+
+M = TypeVar("M", Item, Location, Reservation, Order, Transfer)
 
 
 class ReadModel:
@@ -27,7 +35,7 @@ class ReadModel:
     or use the read model as a context manager.
     """
 
-    def __init__(self, redis: Redis, generation: str = "g1", *, timeout: float = 1.0) -> None:
+    def __init__(self, redis: Redis, generation: str = GENERATION, *, timeout: float = 1.0) -> None:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
@@ -50,9 +58,21 @@ class ReadModel:
 
     async def levels_of_item(self, sku: str) -> list[StockLevel]:
         """Return the levels of an item over all its locations, by location_id."""
-        (answer,) = await self._line.ask([("HGETALL", self._keys.levels(sku))])
-        values = cast("dict[bytes, bytes]", answer)
-        return [unpack_level(sku, name.decode(), value) for name, value in sorted(values.items())]
+        (levels,) = await self.levels_of_items([sku])
+        return levels
+
+    async def availability(self, sku: str) -> tuple[Item | None, list[StockLevel]]:
+        """Return an item, None when there is none, and its levels as `levels_of_item` does."""
+        value, answer = await self._line.ask(
+            [("HGET", self._keys.items(bucket_of(sku)), sku), ("HGETALL", self._keys.levels(sku))]
+        )
+        return None if value is None else unpack(Item, value), _levels(sku, answer)
+
+    async def levels_of_items(self, skus: Sequence[str]) -> list[list[StockLevel]]:
+        """Return the levels of up to 500 items, each item's by location_id."""
+        _check_number(skus)
+        answers = await self._line.ask([("HGETALL", self._keys.levels(sku)) for sku in skus])
+        return [_levels(sku, answer) for sku, answer in zip(skus, answers, strict=True)]
 
     async def item(self, sku: str) -> Item | None:
         """Return an item, None when there is none."""
@@ -61,9 +81,38 @@ class ReadModel:
 
     async def items(self, skus: Sequence[str]) -> list[Item | None]:
         """Return up to 500 items by their SKUs, in that order, None where there is none."""
-        _check_number(skus)
-        values = await self._line.ask([("HGET", self._keys.items(bucket_of(sku)), sku) for sku in skus])
-        return [None if value is None else unpack(Item, value) for value in values]
+        return await self._named(Item, "items", skus)
+
+    async def location(self, location_id: str) -> Location | None:
+        """Return a location, None when there is none."""
+        (location,) = await self._named(Location, "locations", [location_id])
+        return location
+
+    async def reservations(self, ids: Sequence[str]) -> list[Reservation | None]:
+        """Return up to 500 reservations by their ids, in that order, None where there is none."""
+        return await self._named(Reservation, "reservations", ids)
+
+    async def orders(self, ids: Sequence[str]) -> list[Order | None]:
+        """Return up to 500 orders by their ids, in that order, None where there is none."""
+        return await self._named(Order, "orders", ids)
+
+    async def transfers(self, ids: Sequence[str]) -> list[Transfer | None]:
+        """Return up to 500 transfers by their ids, in that order, None where there is none."""
+        return await self._named(Transfer, "transfers", ids)
+
+    async def lots(self, names: Sequence[tuple[str, str, str]]) -> list[Lot | None]:
+        """Return up to 500 lots by (sku, location_id, lot_id), in that order, None where there is none."""
+        _check_number(names)
+        values = await self._line.ask(
+            [("HGET", self._keys.lots(sku), member(place, lot_id)) for sku, place, lot_id in names]
+        )
+        return [None if value is None else unpack(Lot, value) for value in values]
+
+    async def tails(
+        self, span: Span, *, after: str | None, count: int, descending: bool = False
+    ) -> list[str]:
+        """Return what follows the span's prefix in the next `count` members after a tail; see `walk`."""
+        return await walk(self._line, self._keys, span, after=after, count=count, descending=descending)
 
     async def locations(self) -> list[Location]:
         """Return every location, by location_id."""
@@ -99,6 +148,13 @@ class ReadModel:
         await self._line.close()
         await self._redis.aclose()
 
+    async def _named(self, kind: type[M], name: str, ids: Sequence[str]) -> list[M | None]:
+        _check_number(ids)
+        values = await self._line.ask(
+            [("HGET", self._keys.of_bucket(bucket_of(one), name), one) for one in ids]
+        )
+        return [None if value is None else unpack(kind, value) for value in values]
+
     async def _walk(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:
         """Yield what a SCAN command finds, page by page."""
         cursor = None
@@ -115,12 +171,17 @@ class ReadModel:
         await self.close()
 
 
+def _levels(sku: str, answer: object) -> list[StockLevel]:
+    values = cast("dict[bytes, bytes]", answer)
+    return [unpack_level(sku, name.decode(), value) for name, value in sorted(values.items())]
+
+
 def _check_number(names: Sequence[object]) -> None:
     if len(names) > MAX_NAMES:
         raise ValueError(f"at most {MAX_NAMES} names at once, not {len(names)}")
 
 
-def connect(url: str, *, generation: str = "g1", timeout: float = 1.0) -> ReadModel:
+def connect(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> ReadModel:
     """Return the read model in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
 
     A call takes at most `timeout` seconds, connecting included.

@@ -8,18 +8,22 @@ from dataclasses import dataclass
 from zlib import crc32
 
 BUCKETS = 64
+GENERATION = "g2"
+"""The generation that is written and read unless told otherwise. One that was filled before there were
+indexes cannot be gone on with: whenever what is kept beside a row changes, this changes too."""
 
 
 def bucket_of(name: str) -> int:
-    """Return the bucket, 0 to 63, of an item (by its SKU) or a location (by its id)."""
+    """Return the bucket, 0 to 63, of what an id names; levels and lots are in the bucket of their SKU."""
     return crc32(name.encode()) % BUCKETS
 
 
 @dataclass(frozen=True, slots=True)
 class Keys:
-    """The keys of one generation. Every one of them names a hash.
+    """The keys of one generation.
 
-    The hashes of levels, items and locations map an id to a value as made by `values.pack`.
+    Rows lie in hashes, which map an id to a value as made by `values.pack`; indexes are sorted sets, whose
+    members all have the score 0, so that they stand in the order of their bytes.
     """
 
     generation: str
@@ -36,14 +40,26 @@ class Keys:
         """Return the SKU of a key of levels."""
         return key.split(":", 3)[3]
 
+    def lots(self, sku: str) -> str:
+        """Return the key of an item's lots, by location_id and lot_id with a NUL between them."""
+        return f"{self.generation}:{{b{bucket_of(sku)}}}:lots:{sku}"
+
     def items(self, bucket: int) -> str:
         """Return the key of a bucket's items, by SKU."""
-        return f"{self.generation}:{{b{bucket}}}:items"
+        return self.of_bucket(bucket, "items")
 
     def locations(self, bucket: int) -> str:
         """Return the key of a bucket's locations, by location_id."""
-        return f"{self.generation}:{{b{bucket}}}:locations"
+        return self.of_bucket(bucket, "locations")
 
     def offsets(self, bucket: int) -> str:
         """Return the key of the positions up to which a bucket holds each source."""
-        return f"{self.generation}:{{b{bucket}}}:offsets"
+        return self.of_bucket(bucket, "offsets")
+
+    def entries(self, bucket: int) -> str:
+        """Return the key of a bucket's entries in indexes that a newer version of their row may end."""
+        return self.of_bucket(bucket, "entries")
+
+    def of_bucket(self, bucket: int, name: str) -> str:
+        """Return the key of a bucket's rows of a kind, or of its part of an index."""
+        return f"{self.generation}:{{b{bucket}}}:{name}"

@@ -1,6 +1,7 @@
-"""What the read model keeps under a key: a version in decimal, a space, a serialised message.
+"""What the read model keeps of a thing: a version in decimal, a mark, a serialised message.
 
-The version stands in front, so that Redis can compare it without knowing the message.
+The version stands in front, so that Redis can compare it without knowing the message. The mark says whether
+there are entries in indexes that the next version may end.
 """
 
 from typing import TypeVar
@@ -9,20 +10,24 @@ from google.protobuf.message import Message
 
 from inventory.type.v1.stock_pb2 import StockLevel
 
+NO_ENTRIES = b" "
+HAS_ENTRIES = b"*"
+
 M = TypeVar("M", bound=Message)
 
 
-def pack(version: int, message: Message) -> bytes:
+def pack(version: int, message: Message, *, has_entries: bool = False) -> bytes:
     """Return the stored form of a message at a version: the same bytes for the same message."""
-    return b"%d %s" % (version, message.SerializeToString(deterministic=True))
+    mark = HAS_ENTRIES if has_entries else NO_ENTRIES
+    return b"%d%s%s" % (version, mark, message.SerializeToString(deterministic=True))
 
 
 def unpack(kind: type[M], value: bytes) -> M:
     """Return the message of a stored value. Raise DecodeError when it holds none."""
-    return kind.FromString(value.partition(b" ")[2])
+    return kind.FromString(value.lstrip(b"0123456789")[1:])
 
 
-def pack_level(level: StockLevel) -> bytes:
+def pack_level(level: StockLevel, *, has_entries: bool = False) -> bytes:
     """Return the stored form of a level, without the two names that its key and field already say.
 
     That keeps nearly every value under the 64 bytes up to which Redis packs a small hash.
@@ -31,7 +36,7 @@ def pack_level(level: StockLevel) -> bytes:
     nameless.CopyFrom(level)
     nameless.ClearField("sku")
     nameless.ClearField("location_id")
-    return pack(level.version, nameless)
+    return pack(level.version, nameless, has_entries=has_entries)
 
 
 def unpack_level(sku: str, location_id: str, value: bytes) -> StockLevel:

@@ -20,10 +20,10 @@ from confluent_kafka.cimpl import NewTopic
 
 from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import StockLevel
-from query_svc.read_model.keys import Keys
+from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.values import unpack_level
 from stack.readiness import grpc_health
-from tests.redis_server import RedisServer, binaries, free_port, redis_server
+from tests.redis_server import RedisServer, binaries, content, free_port, redis_server
 from tests.stack_fixture import RunningStack
 from tests.stock import item, level, location, transaction
 
@@ -31,7 +31,7 @@ pytestmark = pytest.mark.stack
 
 PATIENCE = 30.0
 SKUS = [f"SKU-{number}" for number in range(40)]
-KEYS = Keys("g1")
+KEYS = Keys(GENERATION)
 
 
 class World:
@@ -110,11 +110,10 @@ class World:
         """Return the check whether the view shows a level."""
         return lambda: self.level(expected.sku, expected.location_id) == expected
 
-    def contents(self) -> dict[object, object]:
+    def contents(self) -> dict[str, object]:
         """Return all that the view holds, but the offsets."""
         with self.redis.client() as client:
-            keys = [key for key in client.scan_iter() if not bytes(key).endswith(b":offsets")]
-            return {key: client.hgetall(key) for key in keys}
+            return content(client)
 
     def close(self) -> None:
         """End every projector and delete the topic."""
@@ -203,7 +202,7 @@ def test_doubled_and_disordered_delivery_changes_no_byte(world: World) -> None:
     until(world.shows(mark))
     after = world.contents()
     for contents in (before, after):
-        del contents[KEYS.levels("END").encode()]
+        del contents[KEYS.levels("END")]
     assert after == before
 
 

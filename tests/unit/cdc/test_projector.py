@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import fields
 
 import pytest
 from hypothesis import given
@@ -10,21 +11,31 @@ from hypothesis import strategies as st
 
 from cdc.projector import UndecodableError, decode, fold, project
 from inventory.journal.v1.transaction_pb2 import Transaction
-from tests.stock import item, level, location, transaction
+from query_svc.read_model import Changes
+from tests.stock import item, level, location, lot, order, reservation, transaction, transfer
 
 histories = st.lists(
     st.tuples(st.sampled_from(["A", "B"]), st.sampled_from(["W", "S"])), min_size=1, max_size=30
 )
 
 
+KINDS = [field.name for field in fields(Changes)]
+
+
 def journal(history: list[tuple[str, str]]) -> list[Transaction]:
-    """Return a transaction for each step: the level's next version, and an item's and a location's."""
+    """Return a transaction for each step: the level's next version, and one of every other kind."""
     versions: dict[tuple[str, str], int] = {}
     transactions = []
     for number, name in enumerate(history, start=1):
         versions[name] = versions.get(name, 0) + 1
         here = level(*name, versions[name], on_hand=number)
-        transactions.append(transaction(number, here, item(name[0], number), location(name[1], number)))
+        transactions.append(
+            transaction(
+                number,
+                *(here, item(name[0], number), location(name[1], number), lot(*name, "L", versions[name])),
+                *(reservation(1, number), order(number % 3, number), transfer(number % 2, number)),
+            )
+        )
     return transactions
 
 
@@ -35,7 +46,7 @@ def test_neither_order_nor_repetition_matters(history: list[tuple[str, str]], rn
     rng.shuffle(shuffled)
     expected, found = project(records), project(shuffled)
     assert expected.fault is found.fault is None
-    for kind in ("levels", "items", "locations"):
+    for kind in KINDS:
         texts = [
             sorted(one.SerializeToString(deterministic=True) for one in getattr(one_of, kind))
             for one_of in (expected.changes, found.changes)
@@ -49,6 +60,7 @@ def test_the_newest_of_each_remains(history: list[tuple[str, str]]) -> None:
     assert {(one.sku, one.location_id): one.version for one in changes.levels} == {
         name: history.count(name) for name in history
     }
+    assert [one.version for one in changes.reservations] == [len(history)]
 
 
 @pytest.mark.parametrize(
@@ -61,6 +73,10 @@ def test_the_newest_of_each_remains(history: list[tuple[str, str]]) -> None:
         transaction(1, level("A", "W", 0)).SerializeToString(),
         transaction(1, item("", 1)).SerializeToString(),
         transaction(1, location("", 1)).SerializeToString(),
+        transaction(1, lot("A", "W", "", 1)).SerializeToString(),
+        transaction(1, reservation(1, 0)).SerializeToString(),
+        transaction(1, order(1, 0)).SerializeToString(),
+        transaction(1, transfer(1, 0)).SerializeToString(),
     ],
 )
 def test_what_is_no_transaction_is_refused(value: bytes | None) -> None:
