@@ -63,6 +63,12 @@ class MemoryStore:
         decide(working)
         self.keep(working)
 
+    async def overdue(self, limit: int) -> list[UUID]:
+        """Return up to `limit` reservations that are pending though expired, the oldest first."""
+        pending = [one for one in self.reservations.values() if one.state == PENDING]
+        overdue = [one for one in pending if one.is_expired(self.now)]
+        return [one.reservation_id for one in sorted(overdue, key=lambda one: one.expire_time)][:limit]
+
     def read(self, scope: Scope) -> Transaction:
         """Return a transaction that has read `scope`."""
         working = Transaction(id=new_id(), now=self.now, reach=set(scope.levels))
