@@ -6,6 +6,7 @@ Every refusal of the service arrives as the exception of its published reason
     InventoryError                      any failed call
     ├── InvalidFieldError               a field breaks its rule; see `field_violations`
     ├── InvalidPageTokenError           the page token is not one this list has handed out
+    ├── InvalidConsistencyTokenError    the consistency token is none that a command has answered with
     ├── NotFoundError
     │   ├── ItemNotFoundError
     │   ├── LocationNotFoundError
@@ -106,6 +107,10 @@ class InvalidFieldError(InventoryError):
 
 class InvalidPageTokenError(InventoryError):
     """The page token is not one this list has handed out. Metadata: page_token."""
+
+
+class InvalidConsistencyTokenError(InventoryError):
+    """The consistency token is none that a command has answered with. Metadata: consistency_token."""
 
 
 class NotFoundError(InventoryError):

@@ -56,6 +56,7 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "SERIAL_ALREADY_PRESENT": errors.SerialAlreadyPresentError,
         "SERIAL_NOT_FOUND": errors.SerialNotFoundError,
         "SERIALS_REQUIRED": errors.SerialsRequiredError,
+        "INVALID_CONSISTENCY_TOKEN": errors.InvalidConsistencyTokenError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

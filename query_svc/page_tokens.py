@@ -81,14 +81,14 @@ def _values(content: bytes, kinds: Sequence[type[str | int]]) -> list[str | int]
 
 
 def _seal(content: bytes, question: Message) -> bytes:
-    """Bind the position to all of a request but its page: the fields page_size and page_token.
+    """Bind the position to what a request asks: all but its page, and how fresh that is to be.
 
     Against mistakes, not against forgers: a made-up position is just another place in the same list.
     """
     asked = type(question)()
     asked.CopyFrom(question)
-    asked.ClearField("page_size")
-    asked.ClearField("page_token")
+    for field in {"page_size", "page_token", "consistency"} & set(asked.DESCRIPTOR.fields_by_name):
+        asked.ClearField(field)
     seal = hashlib.blake2b(digest_size=SEAL_BYTES)
     for part in (
         asked.DESCRIPTOR.full_name.encode(),

@@ -68,6 +68,7 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_SERIAL_ALREADY_PRESENT: grpc.StatusCode.ALREADY_EXISTS,
         error_reason_pb2.ERROR_REASON_SERIAL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
         error_reason_pb2.ERROR_REASON_SERIALS_REQUIRED: grpc.StatusCode.FAILED_PRECONDITION,
+        error_reason_pb2.ERROR_REASON_INVALID_CONSISTENCY_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
     }
 )
 

@@ -58,6 +58,7 @@ FIGURES = {
     "SERIAL_ALREADY_PRESENT": ["sku", "serial", "location_id"],
     "SERIAL_NOT_FOUND": ["sku", "location_id", "serial"],
     "SERIALS_REQUIRED": ["sku", "location_id", "lot_id", "requested", "serials"],
+    "INVALID_CONSISTENCY_TOKEN": ["consistency_token"],
 }
 """What the metadata of every reason can hold."""
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from inventory.query.v1 import catalog_query_service_pb2 as catalog
 from inventory.query.v1 import stock_query_service_pb2 as stock
+from inventory.query.v1.consistency_pb2 import Consistency
 from inventory.type.v1 import error_reason_pb2
 from query_svc import page_tokens
 from serving.errors import CallError
@@ -83,3 +84,10 @@ def test_a_changed_token_is_refused(data: st.DataObject) -> None:
 @pytest.mark.parametrize("position", [(1, "WH-1"), (1, "WH-1", 2, 3), ("WH-1", 1, 2), ()])
 def test_a_position_of_another_form_is_refused(position: tuple[str | int, ...]) -> None:
     assert refused(page_tokens.encode(position, QUESTION))
+
+
+def test_another_page_may_be_asked_to_be_fresher() -> None:
+    question = catalog.ListLocationsRequest(page_size=1)
+    token = page_tokens.encode(["", "WH-1"], question)
+    fresher = catalog.ListLocationsRequest(consistency=Consistency(fully_consistent=True))
+    assert page_tokens.decode(token, fresher, (str, str)) == ["", "WH-1"]

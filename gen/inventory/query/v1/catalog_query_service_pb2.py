@@ -23,11 +23,12 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from inventory.query.v1 import consistency_pb2 as inventory_dot_query_dot_v1_dot_consistency__pb2
 from inventory.type.v1 import item_pb2 as inventory_dot_type_dot_v1_dot_item__pb2
 from inventory.type.v1 import location_pb2 as inventory_dot_type_dot_v1_dot_location__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.inventory/query/v1/catalog_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\"L\n\x0eGetItemRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\"8\n\x0fGetItemResponse\x12%\n\x04item\x18\x01 \x01(\x0b\x32\x17.inventory.type.v1.Item\"\xc6\x01\n\x14ListLocationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.LocationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.LocationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\"\xfd\x01\n\x0eLocationFilter\x12\x41\n\x05kinds\x18\x01 \x03(\x0e\x32\x1f.inventory.type.v1.LocationKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x06states\x18\x02 \x03(\x0e\x32 .inventory.type.v1.LocationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x13ships_online_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12)\n\x0bregion_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x42\x16\n\x14_ships_online_orders\"`\n\x15ListLocationsResponse\x12.\n\tlocations\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\x85\x01\n\rLocationOrder\x12\x1e\n\x1aLOCATION_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aLOCATION_ORDER_LOCATION_ID\x10\x01\x12\x17\n\x13LOCATION_ORDER_NAME\x10\x02\x12\x1b\n\x17LOCATION_ORDER_PRIORITY\x10\x03\x32\xcf\x01\n\x13\x43\x61talogQueryService\x12R\n\x07GetItem\x12\".inventory.query.v1.GetItemRequest\x1a#.inventory.query.v1.GetItemResponse\x12\x64\n\rListLocations\x12(.inventory.query.v1.ListLocationsRequest\x1a).inventory.query.v1.ListLocationsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.inventory/query/v1/catalog_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$inventory/query/v1/consistency.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\"\x82\x01\n\x0eGetItemRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"j\n\x0fGetItemResponse\x12%\n\x04item\x18\x01 \x01(\x0b\x32\x17.inventory.type.v1.Item\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xfc\x01\n\x14ListLocationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.LocationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.LocationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfd\x01\n\x0eLocationFilter\x12\x41\n\x05kinds\x18\x01 \x03(\x0e\x32\x1f.inventory.type.v1.LocationKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x06states\x18\x02 \x03(\x0e\x32 .inventory.type.v1.LocationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x13ships_online_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12)\n\x0bregion_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x42\x16\n\x14_ships_online_orders\"\x92\x01\n\x15ListLocationsResponse\x12.\n\tlocations\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*\x85\x01\n\rLocationOrder\x12\x1e\n\x1aLOCATION_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aLOCATION_ORDER_LOCATION_ID\x10\x01\x12\x17\n\x13LOCATION_ORDER_NAME\x10\x02\x12\x1b\n\x17LOCATION_ORDER_PRIORITY\x10\x03\x32\xcf\x01\n\x13\x43\x61talogQueryService\x12R\n\x07GetItem\x12\".inventory.query.v1.GetItemRequest\x1a#.inventory.query.v1.GetItemResponse\x12\x64\n\rListLocations\x12(.inventory.query.v1.ListLocationsRequest\x1a).inventory.query.v1.ListLocationsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -48,18 +49,18 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCATIONFILTER'].fields_by_name['states']._serialized_options = b'\272H\016\222\001\013\020\n\"\007\202\001\004\020\001 \000'
   _globals['_LOCATIONFILTER'].fields_by_name['region_code']._loaded_options = None
   _globals['_LOCATIONFILTER'].fields_by_name['region_code']._serialized_options = b'\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
-  _globals['_LOCATIONORDER']._serialized_start=855
-  _globals['_LOCATIONORDER']._serialized_end=988
-  _globals['_GETITEMREQUEST']._serialized_start=163
-  _globals['_GETITEMREQUEST']._serialized_end=239
-  _globals['_GETITEMRESPONSE']._serialized_start=241
-  _globals['_GETITEMRESPONSE']._serialized_end=297
-  _globals['_LISTLOCATIONSREQUEST']._serialized_start=300
-  _globals['_LISTLOCATIONSREQUEST']._serialized_end=498
-  _globals['_LOCATIONFILTER']._serialized_start=501
-  _globals['_LOCATIONFILTER']._serialized_end=754
-  _globals['_LISTLOCATIONSRESPONSE']._serialized_start=756
-  _globals['_LISTLOCATIONSRESPONSE']._serialized_end=852
-  _globals['_CATALOGQUERYSERVICE']._serialized_start=991
-  _globals['_CATALOGQUERYSERVICE']._serialized_end=1198
+  _globals['_LOCATIONORDER']._serialized_start=1103
+  _globals['_LOCATIONORDER']._serialized_end=1236
+  _globals['_GETITEMREQUEST']._serialized_start=202
+  _globals['_GETITEMREQUEST']._serialized_end=332
+  _globals['_GETITEMRESPONSE']._serialized_start=334
+  _globals['_GETITEMRESPONSE']._serialized_end=440
+  _globals['_LISTLOCATIONSREQUEST']._serialized_start=443
+  _globals['_LISTLOCATIONSREQUEST']._serialized_end=695
+  _globals['_LOCATIONFILTER']._serialized_start=698
+  _globals['_LOCATIONFILTER']._serialized_end=951
+  _globals['_LISTLOCATIONSRESPONSE']._serialized_start=954
+  _globals['_LISTLOCATIONSRESPONSE']._serialized_end=1100
+  _globals['_CATALOGQUERYSERVICE']._serialized_start=1239
+  _globals['_CATALOGQUERYSERVICE']._serialized_end=1446
 # @@protoc_insertion_point(module_scope)

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from inventory.query.v1 import consistency_pb2 as _consistency_pb2
 from inventory.type.v1 import item_pb2 as _item_pb2
 from inventory.type.v1 import location_pb2 as _location_pb2
 import builtins as _builtins
@@ -48,15 +49,21 @@ class GetItemRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SKU_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
     def __init__(
         self,
         *,
         sku: _builtins.str = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -67,16 +74,22 @@ class GetItemResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     ITEM_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def item(self) -> _item_pb2.Item: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
         item: _item_pb2.Item | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "item", b"item"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["item", b"item"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "item", b"item"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -90,13 +103,18 @@ class ListLocationsRequest(_message.Message):
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     ORDER_BY_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     page_size: _builtins.int
     """At most 1000; 100 when 0."""
     page_token: _builtins.str
-    """The next_page_token of the page before; every other field must be the same."""
+    """The next_page_token of the page before; every other field but consistency must be the same."""
     order_by: Global___LocationOrder.ValueType
     @_builtins.property
     def filter(self) -> Global___LocationFilter: ...
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
     def __init__(
         self,
         *,
@@ -104,10 +122,11 @@ class ListLocationsRequest(_message.Message):
         page_token: _builtins.str = ...,
         filter: Global___LocationFilter | None = ...,
         order_by: Global___LocationOrder.ValueType = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -154,19 +173,25 @@ class ListLocationsResponse(_message.Message):
 
     LOCATIONS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def locations(self) -> _containers.RepeatedCompositeFieldContainer[_location_pb2.Location]: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
         locations: _abc.Iterable[_location_pb2.Location] | None = ...,
         next_page_token: _builtins.str = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["locations", b"locations", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "locations", b"locations", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

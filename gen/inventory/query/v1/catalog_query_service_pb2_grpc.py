@@ -27,8 +27,8 @@ if _version_not_supported:
 
 class CatalogQueryServiceStub:
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def __init__(self, channel):
@@ -51,8 +51,8 @@ class CatalogQueryServiceStub:
 
 class CatalogQueryServiceServicer:
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def GetItem(self, request, context):
@@ -93,8 +93,8 @@ def add_CatalogQueryServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class CatalogQueryService:
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @staticmethod

@@ -28,8 +28,8 @@ GRPC_VERSION: str
 
 class CatalogQueryServiceStub:
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @_typing.overload
@@ -46,8 +46,8 @@ class CatalogQueryServiceStub:
 @_typing.type_check_only
 class CatalogQueryServiceAsyncStub(CatalogQueryServiceStub):
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -60,8 +60,8 @@ class CatalogQueryServiceAsyncStub(CatalogQueryServiceStub):
 
 class CatalogQueryServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers what there is and where it can be. Served from a view that follows the commits within
-    milliseconds. Every query may answer INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED,
-    and is safe to repeat.
+    milliseconds, or as fresh as the request's `consistency` asks. Every query may answer INVALID_FIELD,
+    INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @_abc_1.abstractmethod

@@ -23,10 +23,11 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from inventory.query.v1 import consistency_pb2 as inventory_dot_query_dot_v1_dot_consistency__pb2
 from inventory.type.v1 import stock_pb2 as inventory_dot_type_dot_v1_dot_stock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/stock_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1dinventory/type/v1/stock.proto\"\x96\x01\n\x14GetStockLevelRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\"E\n\x15GetStockLevelResponse\x12,\n\x05level\x18\x01 \x01(\x0b\x32\x1d.inventory.type.v1.StockLevel\"V\n\x1a\x42\x61tchGetStockLevelsRequest\x12\x38\n\x05names\x18\x01 \x03(\x0b\x32\x1c.inventory.type.v1.LevelNameB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\"{\n\x1b\x42\x61tchGetStockLevelsResponse\x12-\n\x06levels\x18\x01 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.inventory.type.v1.LevelName\"T\n\x16GetAvailabilityRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\"\xc6\x01\n\x17GetAvailabilityResponse\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08sellable\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61\x63kordered\x18\x06 \x01(\x03\x12\x12\n\nin_transit\x18\x07 \x01(\x03\x12-\n\x06levels\x18\x08 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\"\x93\x02\n\x16GetStockHistoryRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12<\n\x08order_by\x18\x03 \x01(\x0e\x32 .inventory.query.v1.HistoryOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"g\n\x17GetStockHistoryResponse\x12\x33\n\tmovements\x18\x01 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*m\n\x0cHistoryOrder\x12\x1d\n\x19HISTORY_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x01\x12\x1e\n\x1aHISTORY_ORDER_OLDEST_FIRST\x10\x02\x32\xc9\x03\n\x11StockQueryService\x12\x64\n\rGetStockLevel\x12(.inventory.query.v1.GetStockLevelRequest\x1a).inventory.query.v1.GetStockLevelResponse\x12v\n\x13\x42\x61tchGetStockLevels\x12..inventory.query.v1.BatchGetStockLevelsRequest\x1a/.inventory.query.v1.BatchGetStockLevelsResponse\x12j\n\x0fGetAvailability\x12*.inventory.query.v1.GetAvailabilityRequest\x1a+.inventory.query.v1.GetAvailabilityResponse\x12j\n\x0fGetStockHistory\x12*.inventory.query.v1.GetStockHistoryRequest\x1a+.inventory.query.v1.GetStockHistoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/stock_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$inventory/query/v1/consistency.proto\x1a\x1dinventory/type/v1/stock.proto\"\xcc\x01\n\x14GetStockLevelRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"w\n\x15GetStockLevelResponse\x12,\n\x05level\x18\x01 \x01(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8c\x01\n\x1a\x42\x61tchGetStockLevelsRequest\x12\x38\n\x05names\x18\x01 \x03(\x0b\x32\x1c.inventory.type.v1.LevelNameB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xad\x01\n\x1b\x42\x61tchGetStockLevelsResponse\x12-\n\x06levels\x18\x01 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.inventory.type.v1.LevelName\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8a\x01\n\x16GetAvailabilityRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xf8\x01\n\x17GetAvailabilityResponse\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08sellable\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61\x63kordered\x18\x06 \x01(\x03\x12\x12\n\nin_transit\x18\x07 \x01(\x03\x12-\n\x06levels\x18\x08 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xc9\x02\n\x16GetStockHistoryRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12<\n\x08order_by\x18\x03 \x01(\x0e\x32 .inventory.query.v1.HistoryOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\x99\x01\n\x17GetStockHistoryResponse\x12\x33\n\tmovements\x18\x01 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*m\n\x0cHistoryOrder\x12\x1d\n\x19HISTORY_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x01\x12\x1e\n\x1aHISTORY_ORDER_OLDEST_FIRST\x10\x02\x32\xc9\x03\n\x11StockQueryService\x12\x64\n\rGetStockLevel\x12(.inventory.query.v1.GetStockLevelRequest\x1a).inventory.query.v1.GetStockLevelResponse\x12v\n\x13\x42\x61tchGetStockLevels\x12..inventory.query.v1.BatchGetStockLevelsRequest\x1a/.inventory.query.v1.BatchGetStockLevelsResponse\x12j\n\x0fGetAvailability\x12*.inventory.query.v1.GetAvailabilityRequest\x1a+.inventory.query.v1.GetAvailabilityResponse\x12j\n\x0fGetStockHistory\x12*.inventory.query.v1.GetStockHistoryRequest\x1a+.inventory.query.v1.GetStockHistoryResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,24 +52,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_HISTORYORDER']._serialized_start=1235
-  _globals['_HISTORYORDER']._serialized_end=1344
-  _globals['_GETSTOCKLEVELREQUEST']._serialized_start=129
-  _globals['_GETSTOCKLEVELREQUEST']._serialized_end=279
-  _globals['_GETSTOCKLEVELRESPONSE']._serialized_start=281
-  _globals['_GETSTOCKLEVELRESPONSE']._serialized_end=350
-  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_start=352
-  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_end=438
-  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_start=440
-  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_end=563
-  _globals['_GETAVAILABILITYREQUEST']._serialized_start=565
-  _globals['_GETAVAILABILITYREQUEST']._serialized_end=649
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=652
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=850
-  _globals['_GETSTOCKHISTORYREQUEST']._serialized_start=853
-  _globals['_GETSTOCKHISTORYREQUEST']._serialized_end=1128
-  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_start=1130
-  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_end=1233
-  _globals['_STOCKQUERYSERVICE']._serialized_start=1347
-  _globals['_STOCKQUERYSERVICE']._serialized_end=1804
+  _globals['_HISTORYORDER']._serialized_start=1693
+  _globals['_HISTORYORDER']._serialized_end=1802
+  _globals['_GETSTOCKLEVELREQUEST']._serialized_start=167
+  _globals['_GETSTOCKLEVELREQUEST']._serialized_end=371
+  _globals['_GETSTOCKLEVELRESPONSE']._serialized_start=373
+  _globals['_GETSTOCKLEVELRESPONSE']._serialized_end=492
+  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_start=495
+  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_end=635
+  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_start=638
+  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_end=811
+  _globals['_GETAVAILABILITYREQUEST']._serialized_start=814
+  _globals['_GETAVAILABILITYREQUEST']._serialized_end=952
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=955
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1203
+  _globals['_GETSTOCKHISTORYREQUEST']._serialized_start=1206
+  _globals['_GETSTOCKHISTORYREQUEST']._serialized_end=1535
+  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_start=1538
+  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_end=1691
+  _globals['_STOCKQUERYSERVICE']._serialized_start=1805
+  _globals['_STOCKQUERYSERVICE']._serialized_end=2262
 # @@protoc_insertion_point(module_scope)

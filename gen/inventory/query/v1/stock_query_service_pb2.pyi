@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from inventory.query.v1 import consistency_pb2 as _consistency_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
 import builtins as _builtins
 import sys
@@ -46,17 +47,23 @@ class GetStockLevelRequest(_message.Message):
 
     SKU_FIELD_NUMBER: _builtins.int
     LOCATION_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
     def __init__(
         self,
         *,
         sku: _builtins.str = ...,
         location_id: _builtins.str = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location_id", b"location_id", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -67,16 +74,22 @@ class GetStockLevelResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     LEVEL_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def level(self) -> _stock_pb2.StockLevel: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
         level: _stock_pb2.StockLevel | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["level", b"level"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "level", b"level"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "level", b"level"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -87,16 +100,22 @@ class BatchGetStockLevelsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAMES_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def names(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.LevelName]: ...
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
     def __init__(
         self,
         *,
         names: _abc.Iterable[_stock_pb2.LevelName] | None = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["names", b"names"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "names", b"names"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -108,6 +127,7 @@ class BatchGetStockLevelsResponse(_message.Message):
 
     LEVELS_FIELD_NUMBER: _builtins.int
     MISSING_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]:
         """The levels that exist, in the order of the request."""
@@ -116,15 +136,20 @@ class BatchGetStockLevelsResponse(_message.Message):
     def missing(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.LevelName]:
         """The names for which there is no level, in the order of the request."""
 
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
         levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
         missing: _abc.Iterable[_stock_pb2.LevelName] | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["levels", b"levels", "missing", b"missing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "levels", b"levels", "missing", b"missing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -135,15 +160,21 @@ class GetAvailabilityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SKU_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
     def __init__(
         self,
         *,
         sku: _builtins.str = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -161,6 +192,7 @@ class GetAvailabilityResponse(_message.Message):
     BACKORDERED_FIELD_NUMBER: _builtins.int
     IN_TRANSIT_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     on_hand: _builtins.int
     """Sums over all locations."""
@@ -173,6 +205,10 @@ class GetAvailabilityResponse(_message.Message):
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]:
         """By location_id."""
 
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
@@ -184,10 +220,11 @@ class GetAvailabilityResponse(_message.Message):
         backordered: _builtins.int = ...,
         in_transit: _builtins.int = ...,
         levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "in_transit", b"in_transit", "levels", b"levels", "on_hand", b"on_hand", "reserved", b"reserved", "sellable", b"sellable", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "freshness", b"freshness", "in_transit", b"in_transit", "levels", b"levels", "on_hand", b"on_hand", "reserved", b"reserved", "sellable", b"sellable", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -202,6 +239,7 @@ class GetStockHistoryRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
     """Empty: every location."""
@@ -209,7 +247,11 @@ class GetStockHistoryRequest(_message.Message):
     page_size: _builtins.int
     """At most 1000; 100 when 0."""
     page_token: _builtins.str
-    """The next_page_token of the page before; every other field must be the same."""
+    """The next_page_token of the page before; every other field but consistency must be the same."""
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be. The ledger is never behind: every requirement is met."""
+
     def __init__(
         self,
         *,
@@ -218,10 +260,11 @@ class GetStockHistoryRequest(_message.Message):
         order_by: Global___HistoryOrder.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["location_id", b"location_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location_id", b"location_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -233,21 +276,27 @@ class GetStockHistoryResponse(_message.Message):
 
     MOVEMENTS_FIELD_NUMBER: _builtins.int
     NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     @_builtins.property
     def movements(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockMovement]:
         """By record_time, then location_id, then version."""
 
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
     def __init__(
         self,
         *,
         movements: _abc.Iterable[_stock_pb2.StockMovement] | None = ...,
         next_page_token: _builtins.str = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["movements", b"movements", "next_page_token", b"next_page_token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "movements", b"movements", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,9 +26,10 @@ if _version_not_supported:
 
 
 class StockQueryServiceStub:
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def __init__(self, channel):
@@ -60,9 +61,10 @@ class StockQueryServiceStub:
 
 
 class StockQueryServiceServicer:
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def GetStockLevel(self, request, context):
@@ -127,9 +129,10 @@ def add_StockQueryServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StockQueryService:
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @staticmethod

@@ -27,9 +27,10 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class StockQueryServiceStub:
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @_typing.overload
@@ -51,9 +52,10 @@ class StockQueryServiceStub:
 
 @_typing.type_check_only
 class StockQueryServiceAsyncStub(StockQueryServiceStub):
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -71,9 +73,10 @@ class StockQueryServiceAsyncStub(StockQueryServiceStub):
     """
 
 class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Answers how much is where. Levels come from a view that follows the commits within milliseconds;
-    the version in every answer says which entry of the ledger it stands at. Every query may answer
-    INVALID_FIELD, DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED, and is safe to repeat.
+    """Answers how much is where. Levels come from a view that follows the commits within milliseconds, or as
+    fresh as the request's `consistency` asks; the version in every answer says which entry of the ledger it
+    stands at. Every query may answer INVALID_FIELD, INVALID_CONSISTENCY_TOKEN, DEPENDENCY_UNAVAILABLE and
+    DEADLINE_EXCEEDED, and is safe to repeat.
     """
 
     @_abc_1.abstractmethod

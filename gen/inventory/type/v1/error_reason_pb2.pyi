@@ -153,6 +153,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """FAILED_PRECONDITION. The serials of the units must be named, one for each: fewer units than serials
     would be left. Metadata: sku, location_id, lot_id, requested, serials (how many were named).
     """
+    ERROR_REASON_INVALID_CONSISTENCY_TOKEN: _ErrorReason.ValueType  # 40
+    """INVALID_ARGUMENT. The consistency token is none that a command of this system has answered with: it is
+    malformed, of another system, or from the future. Metadata: consistency_token.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -290,5 +294,9 @@ ERROR_REASON_SERIAL_NOT_FOUND: ErrorReason.ValueType  # 38
 ERROR_REASON_SERIALS_REQUIRED: ErrorReason.ValueType  # 39
 """FAILED_PRECONDITION. The serials of the units must be named, one for each: fewer units than serials
 would be left. Metadata: sku, location_id, lot_id, requested, serials (how many were named).
+"""
+ERROR_REASON_INVALID_CONSISTENCY_TOKEN: ErrorReason.ValueType  # 40
+"""INVALID_ARGUMENT. The consistency token is none that a command of this system has answered with: it is
+malformed, of another system, or from the future. Metadata: consistency_token.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
