@@ -7,6 +7,7 @@ from client.items import ItemCommands
 from client.levels import StockQueries
 from client.locations import LocationCommands
 from client.orders import OrderCommands
+from client.promises import OrderQueries
 from client.reservations import ReservationCommands
 from client.stock import StockCommands
 from client.transfers import TransferCommands
@@ -21,6 +22,7 @@ class InventoryClient(
     TransferCommands,
     StockQueries,
     CatalogQueries,
+    OrderQueries,
 ):
     """The services behind one address, as coroutines; an asynchronous context manager.
 

@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager
 from inventory.query.v1 import (
     catalog_query_service_pb2,
     catalog_query_service_pb2_grpc,
+    order_query_service_pb2,
+    order_query_service_pb2_grpc,
     stock_query_service_pb2,
     stock_query_service_pb2_grpc,
 )
@@ -15,6 +17,7 @@ from query_svc import read_model
 from query_svc.config import QuerySettings
 from query_svc.ledger import Ledger, LedgerUnavailableError
 from query_svc.services.catalog import CatalogQueries
+from query_svc.services.orders import OrderQueries
 from query_svc.services.stock import StockQueries
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
@@ -27,6 +30,12 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     warm(
         catalog_query_service_pb2.GetItemRequest,
         catalog_query_service_pb2.ListLocationsRequest,
+        order_query_service_pb2.GetOrderRequest,
+        order_query_service_pb2.GetReservationRequest,
+        order_query_service_pb2.GetTransferRequest,
+        order_query_service_pb2.ListOrdersRequest,
+        order_query_service_pb2.ListReservationsRequest,
+        order_query_service_pb2.ListTransfersRequest,
         stock_query_service_pb2.BatchGetStockLevelsRequest,
         stock_query_service_pb2.GetAvailabilityRequest,
         stock_query_service_pb2.GetStockHistoryRequest,
@@ -43,7 +52,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         connect_timeout=settings.connect_timeout_seconds,
     )
     async with view, ledger:
-        stock, catalog = StockQueries(view, ledger), CatalogQueries(view)
+        stock, catalog, orders = StockQueries(view, ledger), CatalogQueries(view), OrderQueries(view)
         yield GrpcServer(
             settings,
             [
@@ -57,6 +66,12 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                     "inventory.query.v1.CatalogQueryService",
                     lambda server: catalog_query_service_pb2_grpc.add_CatalogQueryServiceServicer_to_server(
                         catalog, server
+                    ),
+                ),
+                Service(
+                    "inventory.query.v1.OrderQueryService",
+                    lambda server: order_query_service_pb2_grpc.add_OrderQueryServiceServicer_to_server(
+                        orders, server
                     ),
                 ),
             ],

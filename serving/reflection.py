@@ -14,7 +14,7 @@ from inventory.command.v1 import (
     stock_command_service_pb2,
     transfer_command_service_pb2,
 )
-from inventory.query.v1 import catalog_query_service_pb2, stock_query_service_pb2
+from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb2, stock_query_service_pb2
 
 __all__ = ["PUBLIC_SERVICES", "add_reflection_to_server"]
 
@@ -30,6 +30,7 @@ PUBLIC_SERVICES: tuple[str, ...] = tuple(
         stock_command_service_pb2,
         transfer_command_service_pb2,
         catalog_query_service_pb2,
+        order_query_service_pb2,
         stock_query_service_pb2,
         health_pb2,
     )

@@ -78,6 +78,7 @@ TRANSFERS_BY_SKU: Final = "transfers-by-sku"
 TRANSFERS_BY_SOURCE: Final = "transfers-by-source"
 TRANSFERS_BY_DESTINATION: Final = "transfers-by-destination"
 TRANSFERS_IN_TRANSIT: Final = "transfers-in-transit"
+ARRIVING_TRANSFERS: Final = "arriving-transfers"
 TRANSFERS: Final = (
     TRANSFERS_BY_ID,
     TRANSFERS_BY_REFERENCE,
@@ -85,6 +86,7 @@ TRANSFERS: Final = (
     TRANSFERS_BY_SOURCE,
     TRANSFERS_BY_DESTINATION,
     TRANSFERS_IN_TRANSIT,
+    ARRIVING_TRANSFERS,
 )
 
 Entry = tuple[str, str]
@@ -179,8 +181,10 @@ def of_transfer(transfer: Transfer) -> Entries:
         kept.append((TRANSFERS_BY_SOURCE, member(transfer.source_location_id, name)))
     skus = {line.sku for line in transfer.lines}
     kept += ((TRANSFERS_BY_SKU, member(sku, name)) for sku in sorted(skus))
-    in_transit = transfer.state == TransferState.TRANSFER_STATE_IN_TRANSIT
-    return Entries(kept, [(TRANSFERS_IN_TRANSIT, name)] if in_transit else [])
+    if transfer.state != TransferState.TRANSFER_STATE_IN_TRANSIT:
+        return Entries(kept, [])
+    arriving = member(transfer.destination_location_id, name)
+    return Entries(kept, [(TRANSFERS_IN_TRANSIT, name), (ARRIVING_TRANSFERS, arriving)])
 
 
 def member(*parts: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from zlib import crc32
 
 BUCKETS = 64
-GENERATION = "g2"
+GENERATION = "g3"
 """The generation that is written and read unless told otherwise. One that was filled before there were
 indexes cannot be gone on with: whenever what is kept beside a row changes, this changes too."""
 

@@ -11,3 +11,30 @@ def item_not_found(sku: str) -> CallError:
     return CallError(
         error_reason_pb2.ERROR_REASON_ITEM_NOT_FOUND, f"there is no item {sku}", metadata={"sku": sku}
     )
+
+
+def reservation_not_found(reservation_id: str) -> CallError:
+    """Return the error for an unknown reservation."""
+    return CallError(
+        error_reason_pb2.ERROR_REASON_RESERVATION_NOT_FOUND,
+        f"there is no reservation {reservation_id}",
+        metadata={"reservation_id": reservation_id},
+    )
+
+
+def order_not_found(order_id: str) -> CallError:
+    """Return the error for an unknown order."""
+    return CallError(
+        error_reason_pb2.ERROR_REASON_ORDER_NOT_FOUND,
+        f"there is no order {order_id}",
+        metadata={"order_id": order_id},
+    )
+
+
+def transfer_not_found(transfer_id: str) -> CallError:
+    """Return the error for an unknown transfer."""
+    return CallError(
+        error_reason_pb2.ERROR_REASON_TRANSFER_NOT_FOUND,
+        f"there is no transfer {transfer_id}",
+        metadata={"transfer_id": transfer_id},
+    )

@@ -25,7 +25,7 @@ from inventory.command.v1 import (
     stock_command_service_pb2,
     transfer_command_service_pb2,
 )
-from inventory.query.v1 import catalog_query_service_pb2, stock_query_service_pb2
+from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb2, stock_query_service_pb2
 
 PROTO = Path(__file__).parents[3] / "proto"
 
@@ -37,6 +37,7 @@ FILES: list[FileDescriptor] = [
     stock_command_service_pb2.DESCRIPTOR,
     transfer_command_service_pb2.DESCRIPTOR,
     catalog_query_service_pb2.DESCRIPTOR,
+    order_query_service_pb2.DESCRIPTOR,
     stock_query_service_pb2.DESCRIPTOR,
 ]
 

@@ -8,7 +8,11 @@ import grpc
 import pytest
 from google.rpc import error_details_pb2, status_pb2
 
-from inventory.query.v1 import catalog_query_service_pb2_grpc, stock_query_service_pb2_grpc
+from inventory.query.v1 import (
+    catalog_query_service_pb2_grpc,
+    order_query_service_pb2_grpc,
+    stock_query_service_pb2_grpc,
+)
 from query_svc.config import QuerySettings
 from query_svc.read_model import Changes, ReadModelWriter, connect_writer
 from query_svc.server import assemble
@@ -21,12 +25,13 @@ Fill = Callable[[Changes], Awaitable[None]]
 
 
 class Queries:
-    """Stubs of both query services."""
+    """Stubs of the query services."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
         self.channel = channel
         self.stock = stock_query_service_pb2_grpc.StockQueryServiceStub(channel)
         self.catalog = catalog_query_service_pb2_grpc.CatalogQueryServiceStub(channel)
+        self.orders = order_query_service_pb2_grpc.OrderQueryServiceStub(channel)
 
 
 @pytest.fixture(scope="session")

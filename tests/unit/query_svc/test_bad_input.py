@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import grpc
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from inventory.query.v1 import catalog_query_service_pb2 as catalog
+from inventory.query.v1 import order_query_service_pb2 as order
 from inventory.query.v1 import stock_query_service_pb2 as stock
+from inventory.query.v1.time_range_pb2 import TimeRange
 from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE, LOCATION_STATE_ACTIVE
 from inventory.type.v1.stock_pb2 import LevelName
 from tests.unit.query_svc.conftest import Queries, refusal
@@ -16,7 +21,7 @@ Filter = catalog.LocationFilter
 Locations = catalog.ListLocationsRequest
 History = stock.GetStockHistoryRequest
 
-STOCK_CASES = [
+STOCK_CASES: list[tuple[str, object, str]] = [
     *(("GetStockLevel", stock.GetStockLevelRequest(sku=bad, location_id="WH-1"), "sku") for bad in BAD_IDS),
     *(
         ("GetStockLevel", stock.GetStockLevelRequest(sku="MUG-1", location_id=bad), "location_id")
@@ -51,7 +56,7 @@ STOCK_CASES = [
     ("GetStockHistory", History(sku="MUG-1", page_size=1001), "page_size"),
     ("GetStockHistory", History(sku="MUG-1", page_token="x" * 513), "page_token"),
 ]
-CATALOG_CASES = [
+CATALOG_CASES: list[tuple[str, object, str]] = [
     *(("GetItem", catalog.GetItemRequest(sku=bad), "sku") for bad in BAD_IDS),
     ("ListLocations", Locations(page_size=-1), "page_size"),
     ("ListLocations", Locations(page_size=1001), "page_size"),
@@ -69,26 +74,89 @@ CATALOG_CASES = [
     ),
 ]
 
+BAD_UUIDS = ["", "1", "0190163d-8694-739b-aea5-966c26f8ad9", "0190163d8694739baea5966c26f8ad91"]
 
-@pytest.mark.parametrize(("method", "request_", "field"), STOCK_CASES + CATALOG_CASES)
+
+def list_cases(method: str, request: Any, wanted: Any) -> list[tuple[str, object, str]]:  # noqa: ANN401
+    """Return what is wrong with any list of promises."""
+    late, early = Timestamp(seconds=2), Timestamp(seconds=1)
+    return [
+        (method, request(page_size=-1), "page_size"),
+        (method, request(page_size=1001), "page_size"),
+        (method, request(page_token="x" * 513), "page_token"),
+        (method, request(order_by=99), "order_by"),
+        (method, request(filter=wanted(states=[0])), "filter.states[0]"),
+        (method, request(filter=wanted(states=[1, 99])), "filter.states[1]"),
+        (method, request(filter=wanted(states=[1] * 11)), "filter.states"),
+        *((method, request(filter=wanted(sku=bad)), "filter.sku") for bad in BAD_IDS[1:]),
+        *((method, request(filter=wanted(reference=bad)), "filter.reference") for bad in ("x" * 129, "a\0")),
+        *(
+            (method, request(filter=wanted(create_time=TimeRange(start=late, end=end))), "filter.create_time")
+            for end in (early, late)
+        ),
+    ]
+
+
+def text_cases(method: str, request: Any, wanted: Any, *names: str) -> list[tuple[str, object, str]]:  # noqa: ANN401
+    """Return what is wrong with a filter's ids."""
+    return [
+        (method, request(filter=wanted(**{name: bad})), f"filter.{name}")
+        for name in names
+        for bad in BAD_IDS[1:]
+    ]
+
+
+ORDER_CASES: list[tuple[str, object, str]] = [
+    *(
+        ("GetReservation", order.GetReservationRequest(reservation_id=bad), "reservation_id")
+        for bad in BAD_UUIDS
+    ),
+    *(("GetOrder", order.GetOrderRequest(order_id=bad), "order_id") for bad in BAD_UUIDS),
+    *(("GetTransfer", order.GetTransferRequest(transfer_id=bad), "transfer_id") for bad in BAD_UUIDS),
+    *list_cases("ListReservations", order.ListReservationsRequest, order.ReservationFilter),
+    *list_cases("ListOrders", order.ListOrdersRequest, order.OrderFilter),
+    *list_cases("ListTransfers", order.ListTransfersRequest, order.TransferFilter),
+    *text_cases("ListReservations", order.ListReservationsRequest, order.ReservationFilter, "location_id"),
+    *text_cases("ListOrders", order.ListOrdersRequest, order.OrderFilter, "location_id"),
+    *text_cases(
+        *("ListTransfers", order.ListTransfersRequest, order.TransferFilter),
+        *("source_location_id", "destination_location_id", "supplier"),
+    ),
+    *(
+        (
+            "ListReservations",
+            order.ListReservationsRequest(filter=order.ReservationFilter(channel=bad)),
+            "filter.channel",
+        )
+        for bad in ("Web", "-", "x" * 33)
+    ),
+    *(
+        ("ListOrders", order.ListOrdersRequest(filter=order.OrderFilter(channel=bad)), "filter.channel")
+        for bad in ("Web", "-", "x" * 33)
+    ),
+]
+
+
+@pytest.mark.parametrize(("method", "request_", "field"), STOCK_CASES + CATALOG_CASES + ORDER_CASES)
 async def test_a_broken_rule_names_its_field(
     queries: Queries, method: str, request_: object, field: str
 ) -> None:
-    stub = queries.stock if hasattr(queries.stock, method) else queries.catalog
+    stubs: tuple[object, ...] = (queries.stock, queries.catalog, queries.orders)
+    (stub,) = (one for one in stubs if hasattr(one, method))
     info, code = await refusal(getattr(stub, method)(request_, timeout=5))
     assert code is grpc.StatusCode.INVALID_ARGUMENT
     assert (info.reason, info.metadata["field"]) == ("INVALID_FIELD", field)
 
 
 def test_every_query_has_bad_input() -> None:
-    contracts = (stock.DESCRIPTOR, catalog.DESCRIPTOR)
+    contracts = (stock.DESCRIPTOR, catalog.DESCRIPTOR, order.DESCRIPTOR)
     rpcs = {
         method.name
         for contract in contracts
         for service in contract.services_by_name.values()
         for method in service.methods
     }
-    assert {method for method, _, _ in STOCK_CASES + CATALOG_CASES} == rpcs
+    assert {method for method, _, _ in STOCK_CASES + CATALOG_CASES + ORDER_CASES} == rpcs
 
 
 @pytest.mark.parametrize("token", ["x", "AQ", "ж", "!" * 512, "A" * 512])
@@ -96,6 +164,7 @@ async def test_a_page_token_of_nobodys_is_refused(queries: Queries, token: str) 
     for call in (
         queries.stock.GetStockHistory(History(sku="MUG-1", page_token=token), timeout=5),
         queries.catalog.ListLocations(Locations(page_token=token), timeout=5),
+        queries.orders.ListOrders(order.ListOrdersRequest(page_token=token), timeout=5),
     ):
         info, code = await refusal(call)
         assert code is grpc.StatusCode.INVALID_ARGUMENT

@@ -31,7 +31,8 @@ async def becomes(queries: Queries, name: str, wanted: int) -> None:
 async def test_the_services_serve_while_redis_answers_with_or_without_database(
     queries: Queries, redis: RedisServer
 ) -> None:
-    names = ("", "inventory.query.v1.StockQueryService", "inventory.query.v1.CatalogQueryService")
+    services = ("StockQueryService", "CatalogQueryService", "OrderQueryService")
+    names = ("", *(f"inventory.query.v1.{service}" for service in services))
     for name in names:
         await becomes(queries, name, SERVING)
     await becomes(queries, "read model", SERVING)

@@ -114,6 +114,7 @@ async def test_reflection_describes_the_whole_public_contract(version: str) -> N
         "inventory.command.v1.StockCommandService",
         "inventory.command.v1.TransferCommandService",
         "inventory.query.v1.CatalogQueryService",
+        "inventory.query.v1.OrderQueryService",
         "inventory.query.v1.StockQueryService",
     }
     files = {

@@ -1,0 +1,197 @@
+"""OrderQueryService."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import Any
+
+from google.protobuf.timestamp_pb2 import Timestamp
+from grpc.aio import ServicerContext
+
+from inventory.query.v1 import order_query_service_pb2 as pb
+from inventory.query.v1.order_query_service_pb2_grpc import OrderQueryServiceServicer
+from inventory.query.v1.time_range_pb2 import TimeRange
+from inventory.type.v1.order_pb2 import Order, OrderState
+from inventory.type.v1.reservation_pb2 import Reservation, ReservationState
+from inventory.type.v1.transfer_pb2 import Transfer, TransferState
+from query_svc.read_model import ReadModel, Span, indexes
+from query_svc.services.errors import order_not_found, reservation_not_found, transfer_not_found
+from query_svc.services.paging import Listing, page_of
+from serving.validation import check
+
+Context = ServicerContext[Any, Any]
+
+# An id tells the millisecond in which it was made: that of create_time, or soon after it.
+ID_SLACK_MILLISECONDS = 1000
+MAX_ID_MILLISECONDS = 2**48 - 1
+
+
+class OrderQueries(OrderQueryServiceServicer):
+    """Serves reservations, orders and transfers from the read model alone."""
+
+    def __init__(self, read_model: ReadModel) -> None:
+        self._read_model = read_model
+
+    async def GetReservation(
+        self, request: pb.GetReservationRequest, _context: Context
+    ) -> pb.GetReservationResponse:
+        """Return one reservation."""
+        check(request)
+        (found,) = await self._read_model.reservations([request.reservation_id.lower()])
+        if found is None:
+            raise reservation_not_found(request.reservation_id)
+        return pb.GetReservationResponse(reservation=found)
+
+    async def ListReservations(
+        self, request: pb.ListReservationsRequest, _context: Context
+    ) -> pb.ListReservationsResponse:
+        """Return a page of the reservations."""
+        check(request)
+        wanted = request.filter
+        pending = set(wanted.states) == {ReservationState.RESERVATION_STATE_PENDING}
+        span = _span(
+            wanted.create_time,
+            (indexes.RESERVATIONS_BY_REFERENCE, wanted.reference),
+            (indexes.RESERVATIONS_BY_SKU, wanted.sku),
+            otherwise=indexes.PENDING_RESERVATIONS if pending else indexes.RESERVATIONS_BY_ID,
+        )
+
+        def matches(one: Reservation) -> bool:
+            return (
+                (not wanted.states or one.state in wanted.states)
+                and _is(wanted.reference, one.reference)
+                and _is(wanted.channel, one.channel)
+                and _among(wanted.sku, {line.sku for line in one.lines})
+                and _among(wanted.location_id, {line.location_id for line in one.lines})
+                and _within(one.create_time, wanted.create_time)
+            )
+
+        async def read(_span: Span, ids: list[str]) -> list[Reservation | None]:
+            return await self._read_model.reservations(ids)
+
+        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
+        page, token = await page_of(listing, self._read_model, request)
+        return pb.ListReservationsResponse(reservations=page, next_page_token=token)
+
+    async def GetOrder(self, request: pb.GetOrderRequest, _context: Context) -> pb.GetOrderResponse:
+        """Return one order."""
+        check(request)
+        (found,) = await self._read_model.orders([request.order_id.lower()])
+        if found is None:
+            raise order_not_found(request.order_id)
+        return pb.GetOrderResponse(order=found)
+
+    async def ListOrders(self, request: pb.ListOrdersRequest, _context: Context) -> pb.ListOrdersResponse:
+        """Return a page of the orders."""
+        check(request)
+        wanted = request.filter
+        is_open = wanted.backordered or set(wanted.states) == {OrderState.ORDER_STATE_OPEN}
+        span = _span(
+            wanted.create_time,
+            (indexes.ORDERS_BY_REFERENCE, wanted.reference),
+            (indexes.ORDERS_BY_SKU, wanted.sku),
+            otherwise=indexes.OPEN_ORDERS if is_open else indexes.ORDERS_BY_ID,
+        )
+
+        def matches(one: Order) -> bool:
+            skus = {line.sku for line in one.lines} | {part.sku for part in one.allocations}
+            return (
+                (not wanted.states or one.state in wanted.states)
+                and _is(wanted.reference, one.reference)
+                and _is(wanted.channel, one.channel)
+                and _among(wanted.sku, skus)
+                and _among(wanted.location_id, {part.location_id for part in one.allocations})
+                and (not wanted.backordered or any(part.backordered for part in one.allocations))
+                and _within(one.create_time, wanted.create_time)
+            )
+
+        async def read(_span: Span, ids: list[str]) -> list[Order | None]:
+            return await self._read_model.orders(ids)
+
+        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
+        page, token = await page_of(listing, self._read_model, request)
+        return pb.ListOrdersResponse(orders=page, next_page_token=token)
+
+    async def GetTransfer(self, request: pb.GetTransferRequest, _context: Context) -> pb.GetTransferResponse:
+        """Return one transfer."""
+        check(request)
+        (found,) = await self._read_model.transfers([request.transfer_id.lower()])
+        if found is None:
+            raise transfer_not_found(request.transfer_id)
+        return pb.GetTransferResponse(transfer=found)
+
+    async def ListTransfers(
+        self, request: pb.ListTransfersRequest, _context: Context
+    ) -> pb.ListTransfersResponse:
+        """Return a page of the transfers."""
+        check(request)
+        wanted = request.filter
+        in_transit = set(wanted.states) == {TransferState.TRANSFER_STATE_IN_TRANSIT}
+        span = _span(
+            wanted.create_time,
+            (indexes.TRANSFERS_BY_REFERENCE, wanted.reference),
+            (indexes.TRANSFERS_BY_SKU, wanted.sku),
+            (
+                indexes.ARRIVING_TRANSFERS if in_transit else indexes.TRANSFERS_BY_DESTINATION,
+                wanted.destination_location_id,
+            ),
+            (indexes.TRANSFERS_BY_SOURCE, wanted.source_location_id),
+            otherwise=indexes.TRANSFERS_IN_TRANSIT if in_transit else indexes.TRANSFERS_BY_ID,
+        )
+
+        def matches(one: Transfer) -> bool:
+            return (
+                (not wanted.states or one.state in wanted.states)
+                and _is(wanted.reference, one.reference)
+                and _is(wanted.supplier, one.supplier)
+                and _is(wanted.source_location_id, one.source_location_id)
+                and _is(wanted.destination_location_id, one.destination_location_id)
+                and _among(wanted.sku, {line.sku for line in one.lines})
+                and _within(one.create_time, wanted.create_time)
+            )
+
+        async def read(_span: Span, ids: list[str]) -> list[Transfer | None]:
+            return await self._read_model.transfers(ids)
+
+        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
+        page, token = await page_of(listing, self._read_model, request)
+        return pb.ListTransfersResponse(transfers=page, next_page_token=token)
+
+
+def _span(created: TimeRange, *choices: tuple[str, str], otherwise: str) -> Span:
+    """Return the ids to walk: under the first of the texts that is given, in its index."""
+    low = _id_at(created.start, 0) if created.HasField("start") else ""
+    high = _id_at(created.end, ID_SLACK_MILLISECONDS) if created.HasField("end") else ""
+    for index, text in choices:
+        if text:
+            return Span(index, f"{text}\0", low, high)
+    return Span(otherwise, "", low, high)
+
+
+def _id_at(instant: Timestamp, slack: int) -> str:
+    """Return the beginning of the ids made `slack` milliseconds after an instant."""
+    milliseconds = instant.seconds * 1000 + instant.nanos // 1_000_000 + slack
+    digits = f"{min(max(milliseconds, 0), MAX_ID_MILLISECONDS):012x}"
+    return f"{digits[:8]}-{digits[8:]}"
+
+
+def _within(instant: Timestamp, stretch: TimeRange) -> bool:
+    return (not stretch.HasField("start") or _key(stretch.start) <= _key(instant)) and (
+        not stretch.HasField("end") or _key(instant) < _key(stretch.end)
+    )
+
+
+def _key(instant: Timestamp) -> tuple[int, int]:
+    return instant.seconds, instant.nanos
+
+
+def _is(wanted: str, found: str) -> bool:
+    return not wanted or wanted == found
+
+
+def _among(wanted: str, found: Collection[str]) -> bool:
+    return not wanted or wanted in found
+
+
+def _newest_first(order: pb.CreationOrder.ValueType) -> bool:
+    return order != pb.CREATION_ORDER_OLDEST_FIRST
