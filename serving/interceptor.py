@@ -165,9 +165,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 # The responses are written here, so that whatever ends the call ends the generator too.
                 async with ending, aclosing(behaviour(requests, context)) as answers:
                     self._streams.add(ending)
-                    async for answer in answers:
-                        await context.write(answer)
-                        responses += 1
+                    try:
+                        async for answer in answers:
+                            await context.write(answer)
+                            responses += 1
+                    finally:  # what has ended cannot be ended again
+                        self._streams.discard(ending)
             except asyncio.CancelledError:
                 seconds = round(monotonic() - started, 6)
                 self._log.info("stream cut", method=method, responses=responses, seconds=seconds)
@@ -179,7 +182,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await self._answer(method, started, context, refusal)
             finally:
                 self._running -= 1
-                self._streams.discard(ending)
             seconds = round(monotonic() - started, 6)
             # Or was cut: a caller that goes away may look like one that has no more to send.
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
