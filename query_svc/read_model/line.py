@@ -60,9 +60,10 @@ class Line:
 
     async def close(self) -> None:
         """Close the connection, and fail whoever still waits on it."""
-        if self._open is not None:
-            self._open.close()
-            await self._open.closed()
+        async with self._opening:  # who is connecting has then either got the connection or given it up
+            if self._open is not None:
+                self._open.close()
+                await self._open.closed()
 
     async def _connection(self) -> "_Connection":
         if self._open is None or self._open.broken:
@@ -112,6 +113,8 @@ class _Connection:
     async def closed(self) -> None:
         """Return when it is closed."""
         await asyncio.wait([self._reader])
+        # Cancelled before its first turn, the reader has closed nothing.
+        await self._connection.disconnect(nowait=True)
 
     async def _send(self) -> None:
         try:
