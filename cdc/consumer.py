@@ -29,6 +29,13 @@ class Record(NamedTuple):
     value: bytes | None
 
 
+class Extent(NamedTuple):
+    """What a topic holds: the offset of its first record, and of the next one to be written."""
+
+    first: int
+    end: int
+
+
 class OffsetOutOfRangeError(Exception):
     """The topic has no record at the position, because it was trimmed or made anew."""
 
@@ -150,6 +157,14 @@ class JournalConsumer:
         except KafkaException as error:
             # The group has just taken the partition back; who gets it reads from its own position.
             log.warning("offset not stored", offset=offset, cause=str(error))
+
+    def extent(self) -> Extent:
+        """Return what the topic holds. Raise JournalUnavailableError."""
+        try:
+            found = self._consumer.get_watermark_offsets(self._at(OFFSET_BEGINNING), TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise JournalUnavailableError(str(error)) from error
+        return Extent(*found)
 
     def close(self) -> None:
         """Commit the group's offset and leave the group."""

@@ -1,13 +1,15 @@
 """The pure heart of the projector: from records of the journal to changes of the read model."""
 
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.message import DecodeError
 
 from inventory.journal.v1.transaction_pb2 import Transaction
-from query_svc.read_model import Changes
+from query_svc.read_model import Changes, Commits
 
 Name = tuple[str, ...]
 
@@ -23,6 +25,9 @@ _NAMES: Mapping[str, Callable[[Any], Name]] = {
 """What a transaction tells of and what names each: the fields are those of Changes too."""
 
 
+_ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
 class UndecodableError(Exception):
     """The value is not a transaction of the journal; the message says why."""
 
@@ -31,11 +36,12 @@ class UndecodableError(Exception):
 class Projection:
     """What a run of records changes.
 
-    `changes` covers the first `decoded` records; `fault` says why the record after them cannot be
-    decoded, and is None when all were.
+    `changes` and `commits` cover the first `decoded` records; `fault` says why the record after them cannot
+    be decoded, and is None when all were.
     """
 
     changes: Changes
+    commits: Commits
     decoded: int
     fault: UndecodableError | None
 
@@ -50,7 +56,7 @@ def project(values: Sequence[bytes | None]) -> Projection:
         except UndecodableError as error:
             fault = error
             break
-    return Projection(fold(transactions), len(transactions), fault)
+    return Projection(fold(transactions), commits(transactions), len(transactions), fault)
 
 
 def decode(value: bytes | None) -> Transaction:
@@ -64,8 +70,8 @@ def decode(value: bytes | None) -> Transaction:
         transaction = Transaction.FromString(value)
     except DecodeError as error:
         raise UndecodableError(f"it is no inventory.journal.v1.Transaction: {error}") from error
-    if not transaction.transaction_id:
-        raise UndecodableError("it names no transaction_id")
+    if not _ID.fullmatch(transaction.transaction_id):
+        raise UndecodableError(f"it names no transaction_id: {transaction.transaction_id!r}")
     for kind, name in _NAMES.items():
         for thing in getattr(transaction, kind):
             if not (all(name(thing)) and thing.version > 0):
@@ -79,6 +85,15 @@ def fold(transactions: Sequence[Transaction]) -> Changes:
     The order of the transactions and their repetition do not matter.
     """
     return Changes(**{kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()})
+
+
+def commits(transactions: Sequence[Transaction]) -> Commits:
+    """Return the transactions whose last part is among these: the parts before it have come before it."""
+    whole = [transaction for transaction in transactions if transaction.part == transaction.part_count]
+    return Commits(
+        [UUID(transaction.transaction_id).bytes for transaction in whole],
+        max((transaction.record_time.ToMilliseconds() for transaction in whole), default=0),
+    )
 
 
 def _newest(transactions: Sequence[Transaction], kind: str, name: Callable[[Any], Name]) -> Collection[Any]:

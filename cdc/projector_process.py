@@ -113,6 +113,8 @@ class Projector:
     async def _begin(self) -> None:
         source = await self._call(self._consumer.source)
         offset = await self._writer.resume(source)
+        if offset is None:
+            await self._writer.fill((await self._call(self._consumer.extent)).end)
         if self._from_earliest:
             offset, self._from_earliest = None, False
         await self._call(self._consumer.read_from, offset)
@@ -122,7 +124,7 @@ class Projector:
         projection = project([record.value for record in records])
         if projection.decoded:
             end = records[projection.decoded - 1].offset + 1
-            applied, stale = await self._writer.apply(projection.changes, end)
+            applied, stale = await self._writer.apply(projection.changes, end, projection.commits)
             await self._call(self._consumer.mark_applied, end)
             log.debug("applied", records=projection.decoded, applied=applied, stale=stale, offset=end)
         if projection.fault:

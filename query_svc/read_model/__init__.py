@@ -7,6 +7,7 @@ from query_svc.read_model.apply import Applied, ReadModelWriter, connect_writer
 from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
 from query_svc.read_model.get import ReadModel, connect
 from query_svc.read_model.keys import GENERATION
+from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
 from query_svc.read_model.rows import Changes
 from query_svc.read_model.walk import Span
 
@@ -14,6 +15,9 @@ __all__ = [
     "GENERATION",
     "Applied",
     "Changes",
+    "Commits",
+    "Mark",
+    "Marks",
     "ReadModel",
     "ReadModelError",
     "ReadModelRewoundError",
@@ -21,5 +25,6 @@ __all__ = [
     "ReadModelWriter",
     "Span",
     "connect",
+    "connect_marks",
     "connect_writer",
 ]

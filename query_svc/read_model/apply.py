@@ -1,7 +1,8 @@
 """Writing the read model: only what is newer, with the position of its source in the same step."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple, Self
 
 from redis.asyncio import Redis
@@ -12,6 +13,7 @@ from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import ReadModelRewoundError
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Command, Line
+from query_svc.read_model.marks import Commits, MarkPosition
 from query_svc.read_model.rows import Changes, Row, rows_of
 
 # A Redis that has lost the function has lost its data.
@@ -41,28 +43,38 @@ class ReadModelWriter:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
+        self._marked = MarkPosition(self._line, self._keys)
         self._source = ""
         self._offsets: list[bytes] = [b""] * BUCKETS
         self._end = b""
 
     async def resume(self, source: str) -> int | None:
-        """Return the offset from which on some bucket lacks `source`; None: from the beginning."""
+        """Return the offset from which on some bucket or mark lacks `source`; None: from the beginning."""
         await functions.load(self._redis)
         self._source, self._end = source, b""
         self._offsets = await self._read_offsets()
-        return None if b"" in self._offsets else min(map(int, self._offsets))
+        held = [*self._offsets, await self._marked.resume(source)]
+        return None if b"" in held else min(map(int, held))
 
-    async def apply(self, changes: Changes, offset: int) -> Applied:
-        """Apply changes of which `offset` is the end: the next offset to read. One round trip.
+    async def fill(self, goal: int) -> None:
+        """Say that the view lacks what was before: it is whole with the source applied up to `goal`."""
+        await self._marked.fill(goal)
 
-        Applying something again changes nothing. The buckets that the changes touch get the offset.
-        Raise ReadModelRewoundError when one of them holds another offset than was left there.
+    async def apply(self, changes: Changes, offset: int, commits: Commits = Commits()) -> Applied:  # noqa: B008 - it never changes
+        """Apply changes of which `offset` is the end: the next offset to read. Then mark the transactions.
+
+        Two round trips. Applying something again changes nothing. The buckets that the changes touch get the
+        offset, and so do the marks. Raise ReadModelRewoundError when one of them holds another offset than
+        was left there.
         """
         grouped: dict[int, list[Row]] = defaultdict(list)
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
         self._end = b"%d" % offset
-        return await self._call(grouped)
+        applied = await self._call(grouped)
+        with _rewound():
+            await self._marked.write(commits, self._end)
+        return applied
 
     async def settle(self) -> None:
         """Give the offset of the last `apply` to the buckets it has not touched. One round trip at most.
@@ -109,12 +121,8 @@ class ReadModelWriter:
             for row in rows:
                 arguments += (row.field, row.value, row.kept, row.current)
             commands.append(("FCALL", functions.APPLY, len(keys), *keys, *arguments))
-        try:
+        with _rewound():
             counts = await self._line.ask(commands)
-        except ResponseError as error:
-            if str(error).startswith(_REWOUND):
-                raise ReadModelRewoundError(str(error)) from error
-            raise
         for bucket in grouped:
             self._offsets[bucket] = self._end
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
@@ -124,6 +132,17 @@ class ReadModelWriter:
             [("HGET", self._keys.offsets(bucket), self._source) for bucket in range(BUCKETS)]
         )
         return [offset or b"" for offset in offsets]
+
+
+@contextmanager
+def _rewound() -> Iterator[None]:
+    """Raise what says that Redis has lost data as ReadModelRewoundError."""
+    try:
+        yield
+    except ResponseError as error:
+        if str(error).startswith(_REWOUND):
+            raise ReadModelRewoundError(str(error)) from error
+        raise
 
 
 def connect_writer(url: str, *, generation: str = GENERATION, timeout: float = 5.0) -> ReadModelWriter:

@@ -1,4 +1,4 @@
-"""The function library of the read model in Redis: its code, its name, its loading."""
+"""The function libraries of the read model in Redis: their code, their names, their loading."""
 
 from hashlib import sha256
 from importlib.resources import files
@@ -8,18 +8,31 @@ from redis.asyncio import Redis
 
 from query_svc.read_model.errors import translated
 
-_BODY = files(__package__).joinpath("functions.lua").read_text()
+_CODES: dict[str, str] = {}
 
-# Named after its code: an old and a new projector beside each other each have their own, and what is
-# loaded under a name never changes.
-APPLY = f"inventory_apply_{sha256(_BODY.encode()).hexdigest()[:12]}"
-"""The name of the library and of its one function; its contract is in functions.lua."""
 
-_CODE = f"#!lua name={APPLY}\nlocal LIBRARY = '{APPLY}'\n{_BODY}"
+def _library(kind: str, file: str) -> str:
+    """Return the name of the library in `file` and of its one function.
+
+    Named after its code: an old and a new projector beside each other each have their own, and what is
+    loaded under a name never changes.
+    """
+    body = files(__package__).joinpath(file).read_text()
+    name = f"inventory_{kind}_{sha256(body.encode()).hexdigest()[:12]}"
+    _CODES[name] = f"#!lua name={name}\nlocal LIBRARY = '{name}'\n{body}"
+    return name
+
+
+APPLY = _library("apply", "functions.lua")
+"""Takes what is newer; its contract is in functions.lua."""
+
+MARK = _library("mark", "marks.lua")
+"""Marks transactions as applied; its contract is in marks.lua."""
 
 
 async def load(redis: Redis) -> None:
-    """Load the library unless it is there. Raise ReadModelUnavailableError when Redis does not answer."""
+    """Load the libraries that are not there. Raise ReadModelUnavailableError when Redis does not answer."""
     with translated():
-        if not cast("list[object]", await redis.function_list(APPLY)):
-            await redis.function_load(_CODE, replace=True)
+        for name, code in _CODES.items():
+            if not cast("list[object]", await redis.function_list(name)):
+                await redis.function_load(code, replace=True)

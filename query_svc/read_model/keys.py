@@ -60,6 +60,16 @@ class Keys:
         """Return the key of a bucket's entries in indexes that a newer version of their row may end."""
         return self.of_bucket(bucket, "entries")
 
+    @property
+    def mark_positions(self) -> str:
+        """The key of the positions up to which the transactions of each source are marked as applied."""
+        return f"{self.generation}:{{applied}}:offsets"
+
+    @property
+    def marks(self) -> str:
+        """The key of the stream of marks of what was applied."""
+        return f"{self.generation}:{{applied}}:marks"
+
     def of_bucket(self, bucket: int, name: str) -> str:
         """Return the key of a bucket's rows of a kind, or of its part of an index."""
         return f"{self.generation}:{{b{bucket}}}:{name}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from dataclasses import fields
+from uuid import UUID
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from cdc.projector import UndecodableError, decode, fold, project
 from inventory.journal.v1.transaction_pb2 import Transaction
-from query_svc.read_model import Changes
+from query_svc.read_model import Changes, Commits
 from tests.stock import item, level, location, lot, order, reservation, transaction, transfer
 
 histories = st.lists(
@@ -90,3 +91,16 @@ def test_what_stands_before_a_broken_record_is_kept() -> None:
     assert found.decoded == 2
     assert found.fault is not None
     assert [one.version for one in found.changes.levels] == [2]
+
+
+def test_a_transaction_counts_once_its_last_part_is_there() -> None:
+    one, two = transaction(1, item("A", 1)), transaction(2, item("A", 2))
+    two.part_count = 2
+    one.record_time.FromMilliseconds(5000)
+    two.record_time.FromMilliseconds(6000)
+    last = Transaction.FromString(two.SerializeToString())
+    last.part = 2
+    records = [each.SerializeToString() for each in (one, two, last)]
+    assert project(records[:2]).commits == Commits([UUID(int=1).bytes], 5000)
+    assert project(records).commits == Commits([UUID(int=1).bytes, UUID(int=2).bytes], 6000)
+    assert project([]).commits == Commits([], 0)
