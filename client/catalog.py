@@ -26,6 +26,18 @@ class CatalogQueries(Connection):
         """Read one item. Raises ItemNotFoundError."""
         return await self._call(self._catalog_queries.GetItem, request, timeout)
 
+    async def list_items(
+        self, request: pb.ListItemsRequest, *, timeout: float | None = None
+    ) -> pb.ListItemsResponse:
+        """Read a page of the items. Raises InvalidPageTokenError."""
+        return await self._call(self._catalog_queries.ListItems, request, timeout)
+
+    async def get_location(
+        self, request: pb.GetLocationRequest, *, timeout: float | None = None
+    ) -> pb.GetLocationResponse:
+        """Read one location. Raises LocationNotFoundError."""
+        return await self._call(self._catalog_queries.GetLocation, request, timeout)
+
     async def list_locations(
         self, request: pb.ListLocationsRequest, *, timeout: float | None = None
     ) -> pb.ListLocationsResponse:

@@ -29,6 +29,8 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     """Yield the server, not yet listening; close what it stands on afterwards."""
     warm(
         catalog_query_service_pb2.GetItemRequest,
+        catalog_query_service_pb2.GetLocationRequest,
+        catalog_query_service_pb2.ListItemsRequest,
         catalog_query_service_pb2.ListLocationsRequest,
         order_query_service_pb2.GetOrderRequest,
         order_query_service_pb2.GetReservationRequest,

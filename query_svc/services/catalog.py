@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from grpc.aio import ServicerContext
 
 from inventory.query.v1 import catalog_query_service_pb2 as pb
 from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServiceServicer
+from inventory.type.v1.item_pb2 import Item, ItemState
 from inventory.type.v1.location_pb2 import Location
 from query_svc import page_tokens
-from query_svc.read_model import ReadModel
-from query_svc.services.errors import item_not_found
+from query_svc.read_model import ReadModel, Span, indexes
+from query_svc.services.errors import item_not_found, location_not_found
+from query_svc.services.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES, Listing, page_of
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
-
-DEFAULT_PAGE_SIZE = 100
-# A message is at most 4 MiB; a location, with every text as long as it may be, about 6 kB.
-MAX_PAGE_BYTES = 3 * 1024 * 1024
 
 
 class CatalogQueries(CatalogQueryServiceServicer):
@@ -34,6 +33,25 @@ class CatalogQueries(CatalogQueryServiceServicer):
         if item is None:
             raise item_not_found(request.sku)
         return pb.GetItemResponse(item=item)
+
+    async def ListItems(self, request: pb.ListItemsRequest, _context: Context) -> pb.ListItemsResponse:
+        """Return a page of the items."""
+        check(request)
+
+        async def read(_span: Span, tails: list[str]) -> list[Item | None]:
+            return await self._read_model.items([tail.rpartition("\0")[2] for tail in tails])
+
+        listing = Listing([_items(request)], read, partial(_item_matches, request.filter))
+        page, token = await page_of(listing, self._read_model, request)
+        return pb.ListItemsResponse(items=page, next_page_token=token)
+
+    async def GetLocation(self, request: pb.GetLocationRequest, _context: Context) -> pb.GetLocationResponse:
+        """Return one location."""
+        check(request)
+        location = await self._read_model.location(request.location_id)
+        if location is None:
+            raise location_not_found(request.location_id)
+        return pb.GetLocationResponse(location=location)
 
     async def ListLocations(
         self, request: pb.ListLocationsRequest, _context: Context
@@ -56,6 +74,37 @@ class CatalogQueries(CatalogQueryServiceServicer):
         more = len(found) > len(page)
         token = page_tokens.encode(_place(page[-1], request.order_by), request) if more else ""
         return pb.ListLocationsResponse(locations=page, next_page_token=token)
+
+
+def _items(request: pb.ListItemsRequest) -> Span:
+    """Return where the items are walked: in the order asked for, under what least may match."""
+    wanted = request.filter
+    if request.order_by == pb.ITEM_ORDER_NAME:
+        return Span(indexes.ITEMS_BY_NAME)
+    for index, text in (
+        (indexes.ITEMS_BY_BARCODE, wanted.barcode),
+        (indexes.ITEMS_BY_PARENT, wanted.parent_sku),
+        (indexes.ITEMS_BY_CATEGORY, wanted.category),
+        (indexes.ITEMS_BY_TAG, wanted.tag),
+    ):
+        if text:
+            return Span(index, f"{text}\0")
+    archived = set(wanted.states) == {ItemState.ITEM_STATE_ARCHIVED}
+    return Span(indexes.ARCHIVED_ITEMS if archived else indexes.ITEMS_BY_SKU)
+
+
+def _item_matches(wanted: pb.ItemFilter, item: Item) -> bool:
+    return (
+        (
+            not wanted.category
+            or any(f"{category}/".startswith(f"{wanted.category}/") for category in item.categories)
+        )
+        and (not wanted.tag or wanted.tag in item.tags)
+        and (not wanted.barcode or wanted.barcode in item.barcodes)
+        and (not wanted.parent_sku or wanted.parent_sku == item.parent_sku)
+        and (not wanted.states or item.state in wanted.states)
+        and (not wanted.kinds or item.kind in wanted.kinds)
+    )
 
 
 def _place(location: Location, order: pb.LocationOrder.ValueType) -> list[str | int]:

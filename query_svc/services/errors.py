@@ -13,6 +13,15 @@ def item_not_found(sku: str) -> CallError:
     )
 
 
+def location_not_found(location_id: str) -> CallError:
+    """Return the error for an unknown location."""
+    return CallError(
+        error_reason_pb2.ERROR_REASON_LOCATION_NOT_FOUND,
+        f"there is no location {location_id}",
+        metadata={"location_id": location_id},
+    )
+
+
 def reservation_not_found(reservation_id: str) -> CallError:
     """Return the error for an unknown reservation."""
     return CallError(

@@ -12,6 +12,7 @@ from inventory.query.v1 import catalog_query_service_pb2 as catalog
 from inventory.query.v1 import order_query_service_pb2 as order
 from inventory.query.v1 import stock_query_service_pb2 as stock
 from inventory.query.v1.time_range_pb2 import TimeRange
+from inventory.type.v1.item_pb2 import ITEM_STATE_ACTIVE
 from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE, LOCATION_STATE_ACTIVE
 from inventory.type.v1.stock_pb2 import LevelName
 from tests.unit.query_svc.conftest import Queries, refusal
@@ -19,6 +20,8 @@ from tests.unit.query_svc.conftest import Queries, refusal
 BAD_IDS = ["", " MUG", "MUG 1", "-MUG", "MÜG", "M" * 65, "MUG\n", "MUG\0"]
 Filter = catalog.LocationFilter
 Locations = catalog.ListLocationsRequest
+ItemFilter = catalog.ItemFilter
+Items = catalog.ListItemsRequest
 History = stock.GetStockHistoryRequest
 
 STOCK_CASES: list[tuple[str, object, str]] = [
@@ -58,6 +61,21 @@ STOCK_CASES: list[tuple[str, object, str]] = [
 ]
 CATALOG_CASES: list[tuple[str, object, str]] = [
     *(("GetItem", catalog.GetItemRequest(sku=bad), "sku") for bad in BAD_IDS),
+    *(("GetLocation", catalog.GetLocationRequest(location_id=bad), "location_id") for bad in BAD_IDS),
+    ("ListItems", Items(page_size=-1), "page_size"),
+    ("ListItems", Items(page_size=1001), "page_size"),
+    ("ListItems", Items(page_token="x" * 513), "page_token"),
+    ("ListItems", Items(order_by=99), "order_by"),  # type: ignore[arg-type] # unknown
+    ("ListItems", Items(filter=ItemFilter(category="x" * 201)), "filter.category"),
+    ("ListItems", Items(filter=ItemFilter(category="a\0")), "filter.category"),
+    ("ListItems", Items(filter=ItemFilter(tag="x" * 65)), "filter.tag"),
+    ("ListItems", Items(filter=ItemFilter(tag="a\n")), "filter.tag"),
+    *(("ListItems", Items(filter=ItemFilter(barcode=bad)), "filter.barcode") for bad in ("1", "a" * 8)),
+    *(("ListItems", Items(filter=ItemFilter(parent_sku=bad)), "filter.parent_sku") for bad in BAD_IDS[1:]),
+    ("ListItems", Items(filter=ItemFilter(states=[0])), "filter.states[0]"),  # type: ignore[list-item]
+    ("ListItems", Items(filter=ItemFilter(states=[ITEM_STATE_ACTIVE] * 11)), "filter.states"),
+    ("ListItems", Items(filter=ItemFilter(kinds=[0])), "filter.kinds[0]"),  # type: ignore[list-item]
+    ("ListItems", Items(filter=ItemFilter(kinds=[1, 99])), "filter.kinds[1]"),  # type: ignore[list-item]
     ("ListLocations", Locations(page_size=-1), "page_size"),
     ("ListLocations", Locations(page_size=1001), "page_size"),
     ("ListLocations", Locations(page_token="x" * 513), "page_token"),
@@ -164,6 +182,7 @@ async def test_a_page_token_of_nobodys_is_refused(queries: Queries, token: str) 
     for call in (
         queries.stock.GetStockHistory(History(sku="MUG-1", page_token=token), timeout=5),
         queries.catalog.ListLocations(Locations(page_token=token), timeout=5),
+        queries.catalog.ListItems(Items(page_token=token), timeout=5),
         queries.orders.ListOrders(order.ListOrdersRequest(page_token=token), timeout=5),
     ):
         info, code = await refusal(call)

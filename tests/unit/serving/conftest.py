@@ -44,6 +44,16 @@ class TinyCatalog(pb2_grpc.CatalogQueryServiceServicer):
     async def GetItem(self, request: pb2.GetItemRequest, context: object) -> pb2.GetItemResponse:  # noqa: N802
         return await self.behaviour(request, context)
 
+    async def ListItems(  # noqa: N802
+        self, request: pb2.ListItemsRequest, context: object
+    ) -> pb2.ListItemsResponse:
+        raise NotImplementedError
+
+    async def GetLocation(  # noqa: N802
+        self, request: pb2.GetLocationRequest, context: object
+    ) -> pb2.GetLocationResponse:
+        raise NotImplementedError
+
     async def ListLocations(  # noqa: N802
         self, request: pb2.ListLocationsRequest, context: object
     ) -> pb2.ListLocationsResponse:

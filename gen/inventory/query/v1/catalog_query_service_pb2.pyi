@@ -22,6 +22,28 @@ else:
 
 DESCRIPTOR: _descriptor.FileDescriptor
 
+class _ItemOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ItemOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ItemOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ITEM_ORDER_UNSPECIFIED: _ItemOrder.ValueType  # 0
+    """By SKU."""
+    ITEM_ORDER_SKU: _ItemOrder.ValueType  # 1
+    ITEM_ORDER_NAME: _ItemOrder.ValueType  # 2
+    """By the first 64 characters of the name, then by SKU."""
+
+class ItemOrder(_ItemOrder, metaclass=_ItemOrderEnumTypeWrapper):
+    """The order of a list of items."""
+
+ITEM_ORDER_UNSPECIFIED: ItemOrder.ValueType  # 0
+"""By SKU."""
+ITEM_ORDER_SKU: ItemOrder.ValueType  # 1
+ITEM_ORDER_NAME: ItemOrder.ValueType  # 2
+"""By the first 64 characters of the name, then by SKU."""
+Global___ItemOrder: _TypeAlias = ItemOrder  # noqa: Y015
+
 class _LocationOrder:
     ValueType = _typing.NewType("ValueType", _builtins.int)
     V: _TypeAlias = ValueType  # noqa: Y015
@@ -94,6 +116,165 @@ class GetItemResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetItemResponse: _TypeAlias = GetItemResponse  # noqa: Y015
+
+@_typing.final
+class ListItemsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 100 when 0."""
+    page_token: _builtins.str
+    """The next_page_token of the page before; every other field but consistency must be the same."""
+    order_by: Global___ItemOrder.ValueType
+    @_builtins.property
+    def filter(self) -> Global___ItemFilter: ...
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___ItemFilter | None = ...,
+        order_by: Global___ItemOrder.ValueType = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsRequest: _TypeAlias = ListItemsRequest  # noqa: Y015
+
+@_typing.final
+class ItemFilter(_message.Message):
+    """What an item must be to be listed; a field that is not set asks nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CATEGORY_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    BARCODE_FIELD_NUMBER: _builtins.int
+    PARENT_SKU_FIELD_NUMBER: _builtins.int
+    STATES_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    category: _builtins.str
+    """It stands in this category, or in one below it: "home/kitchen" for "home/kitchen/mugs", too."""
+    tag: _builtins.str
+    barcode: _builtins.str
+    """It bears this one. Several items may."""
+    parent_sku: _builtins.str
+    """It is a variant of this item."""
+    @_builtins.property
+    def states(self) -> _containers.RepeatedScalarFieldContainer[_item_pb2.ItemState.ValueType]: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_item_pb2.ItemKind.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        category: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        barcode: _builtins.str = ...,
+        parent_sku: _builtins.str = ...,
+        states: _abc.Iterable[_item_pb2.ItemState.ValueType] | None = ...,
+        kinds: _abc.Iterable[_item_pb2.ItemKind.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barcode", b"barcode", "category", b"category", "kinds", b"kinds", "parent_sku", b"parent_sku", "states", b"states", "tag", b"tag"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ItemFilter: _TypeAlias = ItemFilter  # noqa: Y015
+
+@_typing.final
+class ListItemsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ITEMS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def items(self) -> _containers.RepeatedCompositeFieldContainer[_item_pb2.Item]: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
+    def __init__(
+        self,
+        *,
+        items: _abc.Iterable[_item_pb2.Item] | None = ...,
+        next_page_token: _builtins.str = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "items", b"items", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListItemsResponse: _TypeAlias = ListItemsResponse  # noqa: Y015
+
+@_typing.final
+class GetLocationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    location_id: _builtins.str
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        location_id: _builtins.str = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location_id", b"location_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLocationRequest: _TypeAlias = GetLocationRequest  # noqa: Y015
+
+@_typing.final
+class GetLocationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def location(self) -> _location_pb2.Location: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
+    def __init__(
+        self,
+        *,
+        location: _location_pb2.Location | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "location", b"location"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "location", b"location"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetLocationResponse: _TypeAlias = GetLocationResponse  # noqa: Y015
 
 @_typing.final
 class ListLocationsRequest(_message.Message):

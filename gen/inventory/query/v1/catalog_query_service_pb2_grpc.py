@@ -42,6 +42,16 @@ class CatalogQueryServiceStub:
                 request_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemRequest.SerializeToString,
                 response_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemResponse.FromString,
                 _registered_method=True)
+        self.ListItems = channel.unary_unary(
+                '/inventory.query.v1.CatalogQueryService/ListItems',
+                request_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsResponse.FromString,
+                _registered_method=True)
+        self.GetLocation = channel.unary_unary(
+                '/inventory.query.v1.CatalogQueryService/GetLocation',
+                request_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationResponse.FromString,
+                _registered_method=True)
         self.ListLocations = channel.unary_unary(
                 '/inventory.query.v1.CatalogQueryService/ListLocations',
                 request_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListLocationsRequest.SerializeToString,
@@ -62,6 +72,23 @@ class CatalogQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListItems(self, request, context):
+        """The items, filtered and in order, page by page. A page token stays valid while items come and change:
+        none that matches throughout, at the same place in the order, is left out or repeated. A page may hold
+        fewer than asked for, even none, while next_page_token says that there may be more: so a filter that
+        little matches is answered in bounded time, too. May answer INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetLocation(self, request, context):
+        """One location. May answer LOCATION_NOT_FOUND.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListLocations(self, request, context):
         """The locations, filtered and in order. A page token stays valid while locations come and go: no
         location that exists throughout is left out or repeated. May answer INVALID_PAGE_TOKEN.
@@ -77,6 +104,16 @@ def add_CatalogQueryServiceServicer_to_server(servicer, server):
                     servicer.GetItem,
                     request_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemRequest.FromString,
                     response_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemResponse.SerializeToString,
+            ),
+            'ListItems': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListItems,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsResponse.SerializeToString,
+            ),
+            'GetLocation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetLocation,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationResponse.SerializeToString,
             ),
             'ListLocations': grpc.unary_unary_rpc_method_handler(
                     servicer.ListLocations,
@@ -114,6 +151,60 @@ class CatalogQueryService:
             '/inventory.query.v1.CatalogQueryService/GetItem',
             inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemRequest.SerializeToString,
             inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetItemResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListItems(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.query.v1.CatalogQueryService/ListItems',
+            inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.ListItemsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetLocation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.query.v1.CatalogQueryService/GetLocation',
+            inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_catalog__query__service__pb2.GetLocationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -38,6 +38,14 @@ class CatalogQueryServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CatalogQueryServiceAsyncStub: ...
     GetItem: _grpc.UnaryUnaryMultiCallable[_catalog_query_service_pb2.GetItemRequest, _catalog_query_service_pb2.GetItemResponse]
     """One item. May answer ITEM_NOT_FOUND."""
+    ListItems: _grpc.UnaryUnaryMultiCallable[_catalog_query_service_pb2.ListItemsRequest, _catalog_query_service_pb2.ListItemsResponse]
+    """The items, filtered and in order, page by page. A page token stays valid while items come and change:
+    none that matches throughout, at the same place in the order, is left out or repeated. A page may hold
+    fewer than asked for, even none, while next_page_token says that there may be more: so a filter that
+    little matches is answered in bounded time, too. May answer INVALID_PAGE_TOKEN.
+    """
+    GetLocation: _grpc.UnaryUnaryMultiCallable[_catalog_query_service_pb2.GetLocationRequest, _catalog_query_service_pb2.GetLocationResponse]
+    """One location. May answer LOCATION_NOT_FOUND."""
     ListLocations: _grpc.UnaryUnaryMultiCallable[_catalog_query_service_pb2.ListLocationsRequest, _catalog_query_service_pb2.ListLocationsResponse]
     """The locations, filtered and in order. A page token stays valid while locations come and go: no
     location that exists throughout is left out or repeated. May answer INVALID_PAGE_TOKEN.
@@ -53,6 +61,14 @@ class CatalogQueryServiceAsyncStub(CatalogQueryServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetItem: _aio.UnaryUnaryMultiCallable[_catalog_query_service_pb2.GetItemRequest, _catalog_query_service_pb2.GetItemResponse]  # type: ignore[assignment]
     """One item. May answer ITEM_NOT_FOUND."""
+    ListItems: _aio.UnaryUnaryMultiCallable[_catalog_query_service_pb2.ListItemsRequest, _catalog_query_service_pb2.ListItemsResponse]  # type: ignore[assignment]
+    """The items, filtered and in order, page by page. A page token stays valid while items come and change:
+    none that matches throughout, at the same place in the order, is left out or repeated. A page may hold
+    fewer than asked for, even none, while next_page_token says that there may be more: so a filter that
+    little matches is answered in bounded time, too. May answer INVALID_PAGE_TOKEN.
+    """
+    GetLocation: _aio.UnaryUnaryMultiCallable[_catalog_query_service_pb2.GetLocationRequest, _catalog_query_service_pb2.GetLocationResponse]  # type: ignore[assignment]
+    """One location. May answer LOCATION_NOT_FOUND."""
     ListLocations: _aio.UnaryUnaryMultiCallable[_catalog_query_service_pb2.ListLocationsRequest, _catalog_query_service_pb2.ListLocationsResponse]  # type: ignore[assignment]
     """The locations, filtered and in order. A page token stays valid while locations come and go: no
     location that exists throughout is left out or repeated. May answer INVALID_PAGE_TOKEN.
@@ -71,6 +87,26 @@ class CatalogQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_query_service_pb2.GetItemResponse, _abc.Awaitable[_catalog_query_service_pb2.GetItemResponse]]:
         """One item. May answer ITEM_NOT_FOUND."""
+
+    @_abc_1.abstractmethod
+    def ListItems(
+        self,
+        request: _catalog_query_service_pb2.ListItemsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_query_service_pb2.ListItemsResponse, _abc.Awaitable[_catalog_query_service_pb2.ListItemsResponse]]:
+        """The items, filtered and in order, page by page. A page token stays valid while items come and change:
+        none that matches throughout, at the same place in the order, is left out or repeated. A page may hold
+        fewer than asked for, even none, while next_page_token says that there may be more: so a filter that
+        little matches is answered in bounded time, too. May answer INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetLocation(
+        self,
+        request: _catalog_query_service_pb2.GetLocationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_query_service_pb2.GetLocationResponse, _abc.Awaitable[_catalog_query_service_pb2.GetLocationResponse]]:
+        """One location. May answer LOCATION_NOT_FOUND."""
 
     @_abc_1.abstractmethod
     def ListLocations(
