@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass, field
 
-from cdc.rows import Row
 from inventory.type.v1.item_pb2 import Item
 from inventory.type.v1.location_pb2 import Location
 from inventory.type.v1.stock_pb2 import StockLevel
+from query_svc.rows import Row
 
 SHOWN_FAULTS = 20
 

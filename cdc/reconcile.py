@@ -17,11 +17,11 @@ import psycopg
 from psycopg.rows import dict_row
 
 from cdc.comparison import SHOWN_FAULTS, Report, figures, ledger_faults, view_fault
-from cdc.rows import Row, item_of, level_of, location_of
 from inventory.type.v1.item_pb2 import Item
 from inventory.type.v1.location_pb2 import Location
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import ReadModel
+from query_svc.rows import Row, item_of, level_of, location_of
 
 __all__ = ["Report", "reconcile"]
 

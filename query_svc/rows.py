@@ -1,14 +1,20 @@
 """Rows of the database as the messages that the read model must hold for them."""
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
 from google.type.latlng_pb2 import LatLng
 
 from inventory.type.v1.item_pb2 import BundleComponent, Dimensions, Item, ItemKind, ItemState
 from inventory.type.v1.location_pb2 import Address, Location, LocationKind, LocationState
+from inventory.type.v1.lot_pb2 import Lot
+from inventory.type.v1.order_pb2 import Order, OrderAllocation, OrderLine, OrderState
+from inventory.type.v1.reservation_pb2 import Reservation, ReservationLine, ReservationState
 from inventory.type.v1.stock_pb2 import StockLevel
+from inventory.type.v1.transfer_pb2 import Transfer, TransferLine, TransferState
 
 Row = dict[str, Any]
 """The columns of a row of the table, and perhaps others, by their names."""
@@ -92,6 +98,83 @@ def location_of(row: Row) -> Location:
         create_time=_timestamp(row["create_time"]),
         update_time=_timestamp(row["update_time"]),
     )
+
+
+def lot_of(row: Row) -> Lot:
+    """Return a row of lots."""
+    day = row["expiry_date"]
+    return Lot(
+        sku=row["sku"],
+        location_id=row["location_id"],
+        lot_id=row["lot_id"],
+        expiry_date=Date(year=day.year, month=day.month, day=day.day) if day else None,
+        on_hand=row["on_hand"],
+        reserved=row["reserved"],
+        serial_count=row["serials"],
+        version=row["version"],
+        create_time=_timestamp(row["create_time"]),
+        update_time=_timestamp(row["update_time"]),
+    )
+
+
+def reservation_of(row: Row) -> Reservation:
+    """Return a row of reservations."""
+    columns = ("sku", "location_id", "lot_id", "quantity", "confirmed", "released")
+    arrays = ("skus", "location_ids", "lot_ids", "quantities", "confirmed", "released")
+    return Reservation(
+        reservation_id=str(row["reservation_id"]),
+        state=ReservationState.Value(f"RESERVATION_STATE_{row['state']}"),
+        lines=[ReservationLine(**line) for line in _parallel(row, columns, arrays)],
+        expire_time=_timestamp(row["expire_time"]),
+        **_common(row),
+        channel=row["channel"],
+    )
+
+
+def order_of(row: Row) -> Order:
+    """Return a row of orders."""
+    units = ("backordered", "shipped", "cancelled", "returned")
+    columns = ("sku", "location_id", "lot_id", "quantity", *units)
+    arrays = ("skus", "location_ids", "lot_ids", "quantities", *units)
+    lines = _parallel(row, ("sku", "quantity"), ("line_skus", "line_quantities"))
+    return Order(
+        order_id=str(row["order_id"]),
+        state=OrderState.Value(f"ORDER_STATE_{row['state']}"),
+        lines=[OrderLine(**line) for line in lines],
+        allocations=[OrderAllocation(**one) for one in _parallel(row, columns, arrays)],
+        **_common(row),
+        channel=row["channel"],
+    )
+
+
+def transfer_of(row: Row) -> Transfer:
+    """Return a row of transfers."""
+    units = ("received", "written_off", "returned", "serials")
+    columns, arrays = ("sku", "lot_id", "quantity", *units), ("skus", "lot_ids", "quantities", *units)
+    arrival = row["expected_arrival_time"]
+    source = row["source_location_id"]
+    origin = {"source_location_id": source} if source else {"supplier": row["supplier"]}
+    return Transfer(
+        transfer_id=str(row["transfer_id"]),
+        state=TransferState.Value(f"TRANSFER_STATE_{row['state']}"),
+        **origin,
+        destination_location_id=row["destination_location_id"],
+        lines=[TransferLine(**line) for line in _parallel(row, columns, arrays)],
+        expected_arrival_time=_timestamp(arrival) if arrival else None,
+        **_common(row),
+    )
+
+
+def _common(row: Row) -> dict[str, Any]:
+    """Return what every promise says of itself."""
+    times = {name: _timestamp(row[name]) for name in ("create_time", "update_time")}
+    return {name: row[name] for name in ("reference", "actor", "version")} | times
+
+
+def _parallel(row: Row, names: tuple[str, ...], columns: tuple[str, ...]) -> Iterator[dict[str, Any]]:
+    """Yield the elements of columns that are parallel arrays, each with its fields by `names`."""
+    for values in zip(*(row[column] for column in columns), strict=True):
+        yield dict(zip(names, values, strict=True))
 
 
 def _timestamp(instant: datetime) -> Timestamp:
