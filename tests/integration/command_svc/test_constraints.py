@@ -39,6 +39,7 @@ MINE = {
     "reservations": "skus[1] = %(sku)s",
     "orders": "skus[1] = %(sku)s",
     "transfers": "skus[1] = %(sku)s",
+    "ledger_openings": "sku = %(sku)s",
     "cdc_heartbeat": "true",
 }
 
@@ -116,6 +117,7 @@ BROKEN: dict[str, list[str]] = {
         "serials = '[[], []]'",
         f"{empty('skus lot_ids quantities received written_off returned')}, serials = '[]'",
     ],
+    "ledger_openings.ledger_openings_version_check": ["version = 0"],
     "cdc_heartbeat.cdc_heartbeat_id_check": ["id = 2"],
 }
 EDGES = [
@@ -141,6 +143,8 @@ async def full(shop: Shop) -> Shop:
         PlaceOrder((WantedLine(shop.sku, place, 1),), terms),
         DispatchTransfer(place, "", shop.south.location_id, (DispatchedLine(shop.sku, 1),)),
     )
+    with psycopg.connect(shop.stack.postgres_url("owner")) as connection:
+        connection.execute("INSERT INTO ledger_openings VALUES (%s, %s, 1, 0, 0, 0, 0)", [shop.sku, place])
     return shop
 
 
