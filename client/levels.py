@@ -32,6 +32,24 @@ class StockQueries(Connection):
         """Read up to 500 levels; those that do not exist are named in the answer."""
         return await self._call(self._stock_queries.BatchGetStockLevels, request, timeout)
 
+    async def list_stock_levels(
+        self, request: pb.ListStockLevelsRequest, *, timeout: float | None = None
+    ) -> pb.ListStockLevelsResponse:
+        """Read a page of the levels. Raises InvalidPageTokenError."""
+        return await self._call(self._stock_queries.ListStockLevels, request, timeout)
+
+    async def list_lots(
+        self, request: pb.ListLotsRequest, *, timeout: float | None = None
+    ) -> pb.ListLotsResponse:
+        """Read a page of the lots that have units. Raises InvalidPageTokenError."""
+        return await self._call(self._stock_queries.ListLots, request, timeout)
+
+    async def get_stock_level_as_of(
+        self, request: pb.GetStockLevelAsOfRequest, *, timeout: float | None = None
+    ) -> pb.GetStockLevelAsOfResponse:
+        """Read one level as it stood at an instant. Raises LevelNotFoundError before its first entry."""
+        return await self._call(self._stock_queries.GetStockLevelAsOf, request, timeout)
+
     async def get_availability(
         self, request: pb.GetAvailabilityRequest, *, timeout: float | None = None
     ) -> pb.GetAvailabilityResponse:

@@ -29,7 +29,7 @@ SELECT sku, location_id, version, kind, reason, on_hand_delta, reserved_delta, b
        in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
        transaction_id, lot_id, supplier, occur_time, record_time
 FROM stock_movements
-WHERE sku = %(sku)s {location} {after}
+WHERE sku = %(sku)s {conditions}
 ORDER BY record_time {direction}, location_id {direction}, version {direction}
 LIMIT %(limit)s
 """
@@ -40,8 +40,37 @@ _AFTER = """
 """
 
 
+_BY = "AND record_time <= %(time)s"
+_WANTED = {
+    "start": "AND record_time >= %(start)s",
+    "end": "AND record_time < %(end)s",
+    "kinds": "AND kind = ANY(%(kinds)s)",
+    "reasons": "AND reason = ANY(%(reasons)s)",
+    "actor": "AND actor = %(actor)s",
+    "reference": "AND reference = %(reference)s",
+    "lot_id": "AND lot_id = %(lot_id)s",
+}
+
+
 class LedgerUnavailableError(Exception):
     """The database does not answer, or not in time."""
+
+
+class Wanted(NamedTuple):
+    """What entries of a history are asked for; what is empty asks nothing."""
+
+    start: Timestamp | None = None
+    """Recorded then or later."""
+    end: Timestamp | None = None
+    """Recorded before."""
+    kinds: tuple[MovementKind.ValueType, ...] = ()
+    reasons: tuple[MovementReason.ValueType, ...] = ()
+    actor: str = ""
+    reference: str = ""
+    lot_id: str = ""
+
+
+EVERYTHING = Wanted()
 
 
 class Place(NamedTuple):
@@ -106,26 +135,41 @@ class Ledger:
         sku: str,
         location_id: str,
         *,
+        wanted: Wanted = EVERYTHING,
         newest_first: bool,
         after: Place | None,
         limit: int,
         seconds: float,
     ) -> list[StockMovement]:
-        """Return up to `limit` entries of an item after a place, at one location or ("") at all.
+        """Return up to `limit` wanted entries of an item after a place, at one location or ("") at all.
 
         Entries that are recorded meanwhile neither shift nor repeat what comes after a place. Takes at
         most `seconds`.
         """
-        statement = _HISTORY.format(
-            location=_AT_LOCATION if location_id else "",
-            after=_AFTER.format(comparison="<" if newest_first else ">") if after else "",
-            direction="DESC" if newest_first else "ASC",
-        )
-        parameters: dict[str, object] = {"sku": sku, "location_id": location_id, "limit": limit}
+        conditions, parameters = _conditions(wanted)
+        parameters |= {"sku": sku, "location_id": location_id, "limit": limit}
+        if location_id:
+            conditions.append(_AT_LOCATION)
         if after:
-            time = _EPOCH + after.record_time * _MICROSECOND
+            conditions.append(_AFTER.format(comparison="<" if newest_first else ">"))
+            time = _instant(after.record_time)
             parameters |= {"time": time, "place": after.location_id, "version": after.version}
+        statement = _HISTORY.format(
+            conditions="\n  ".join(conditions), direction="DESC" if newest_first else "ASC"
+        )
         return [_movement(row) for row in await self._rows(statement, parameters, seconds)]
+
+    async def newest_entry(
+        self, sku: str, location_id: str, *, by: Timestamp, seconds: float
+    ) -> StockMovement | None:
+        """Return the newest entry of a level that had been recorded by an instant, None without any.
+
+        Takes at most `seconds`.
+        """
+        statement = _HISTORY.format(conditions=f"{_AT_LOCATION} {_BY}", direction="DESC")
+        time = _instant(by.seconds * 1_000_000 + by.nanos // 1000)
+        parameters = {"sku": sku, "location_id": location_id, "time": time, "limit": 1}
+        return next(map(_movement, await self._rows(statement, parameters, seconds)), None)
 
     async def _rows(
         self, statement: str, parameters: dict[str, object] | Sequence[object], seconds: float
@@ -141,6 +185,31 @@ class Ledger:
                 return await cursor.fetchall()
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
             raise LedgerUnavailableError(str(error)) from error
+
+
+def _conditions(wanted: Wanted) -> tuple[list[str], dict[str, object]]:
+    """Return the conditions that what is wanted must meet, and their parameters."""
+    parameters: dict[str, object] = {
+        "start": _at_least(wanted.start) if wanted.start else None,
+        "end": _at_least(wanted.end) if wanted.end else None,
+        "kinds": [MovementKind.Name(kind).removeprefix("MOVEMENT_KIND_") for kind in wanted.kinds],
+        "reasons": [MovementReason.Name(one).removeprefix("MOVEMENT_REASON_") for one in wanted.reasons],
+        "actor": wanted.actor,
+        "reference": wanted.reference,
+        "lot_id": wanted.lot_id,
+    }
+    parameters = {name: value for name, value in parameters.items() if value}
+    return [_WANTED[name] for name in parameters], parameters
+
+
+def _at_least(instant: Timestamp) -> datetime:
+    """Return the first time that can have been recorded at the instant or after it."""
+    return _instant(instant.seconds * 1_000_000 - -instant.nanos // 1000)
+
+
+def _instant(microseconds: int) -> datetime:
+    """Return the time so long after 1970, or the nearest at which an entry could have been recorded."""
+    return _EPOCH + min(max(microseconds, 0), _LAST_MICROSECOND) * _MICROSECOND
 
 
 def _movement(row: tuple[Any, ...]) -> StockMovement:

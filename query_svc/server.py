@@ -41,7 +41,10 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         stock_query_service_pb2.BatchGetStockLevelsRequest,
         stock_query_service_pb2.GetAvailabilityRequest,
         stock_query_service_pb2.GetStockHistoryRequest,
+        stock_query_service_pb2.GetStockLevelAsOfRequest,
         stock_query_service_pb2.GetStockLevelRequest,
+        stock_query_service_pb2.ListLotsRequest,
+        stock_query_service_pb2.ListStockLevelsRequest,
     )
     view = read_model.connect(
         settings.redis_url.get_secret_value(),

@@ -43,6 +43,7 @@ def item(sku: str, version: int, name: str = "Mug") -> Item:
         name=name,
         description="Holds 300 ml",
         kind=ItemKind.ITEM_KIND_PHYSICAL,
+        counted=True,
         unit_of_measure="each",
         categories=["home/kitchen/mugs"],
         tags=["new", "blue"],

@@ -6,7 +6,7 @@ The only package that knows Redis.
 from query_svc.read_model.apply import Applied, ReadModelWriter, connect_writer
 from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
 from query_svc.read_model.get import ReadModel, connect
-from query_svc.read_model.keys import GENERATION
+from query_svc.read_model.keys import GENERATION, bucket_of
 from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
 from query_svc.read_model.rows import Changes
 from query_svc.read_model.walk import Span
@@ -24,6 +24,7 @@ __all__ = [
     "ReadModelUnavailableError",
     "ReadModelWriter",
     "Span",
+    "bucket_of",
     "connect",
     "connect_marks",
     "connect_writer",

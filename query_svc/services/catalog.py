@@ -14,7 +14,7 @@ from inventory.type.v1.location_pb2 import Location
 from query_svc import page_tokens
 from query_svc.read_model import ReadModel, Span, indexes
 from query_svc.services.errors import item_not_found, location_not_found
-from query_svc.services.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES, Listing, page_of
+from query_svc.services.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES, Indexed, page_of
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -38,11 +38,11 @@ class CatalogQueries(CatalogQueryServiceServicer):
         """Return a page of the items."""
         check(request)
 
-        async def read(_span: Span, tails: list[str]) -> list[Item | None]:
+        async def read(tails: list[str]) -> list[Item | None]:
             return await self._read_model.items([tail.rpartition("\0")[2] for tail in tails])
 
-        listing = Listing([_items(request)], read, partial(_item_matches, request.filter))
-        page, token = await page_of(listing, self._read_model, request)
+        found = Indexed(self._read_model, _items(request), read)
+        page, token = await page_of([found], partial(_item_matches, request.filter), request)
         return pb.ListItemsResponse(items=page, next_page_token=token)
 
     async def GetLocation(self, request: pb.GetLocationRequest, _context: Context) -> pb.GetLocationResponse:

@@ -13,6 +13,15 @@ def item_not_found(sku: str) -> CallError:
     )
 
 
+def level_not_found(sku: str, location_id: str) -> CallError:
+    """Return the error for a level that has never been, or not by then."""
+    return CallError(
+        error_reason_pb2.ERROR_REASON_LEVEL_NOT_FOUND,
+        f"{sku} has never been stocked at {location_id}",
+        metadata={"sku": sku, "location_id": location_id},
+    )
+
+
 def location_not_found(location_id: str) -> CallError:
     """Return the error for an unknown location."""
     return CallError(

@@ -16,7 +16,7 @@ from inventory.type.v1.reservation_pb2 import Reservation, ReservationState
 from inventory.type.v1.transfer_pb2 import Transfer, TransferState
 from query_svc.read_model import ReadModel, Span, indexes
 from query_svc.services.errors import order_not_found, reservation_not_found, transfer_not_found
-from query_svc.services.paging import Listing, page_of
+from query_svc.services.paging import Indexed, page_of
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -66,11 +66,9 @@ class OrderQueries(OrderQueryServiceServicer):
                 and _within(one.create_time, wanted.create_time)
             )
 
-        async def read(_span: Span, ids: list[str]) -> list[Reservation | None]:
-            return await self._read_model.reservations(ids)
-
-        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
-        page, token = await page_of(listing, self._read_model, request)
+        newest_first = _newest_first(request.order_by)
+        found = Indexed(self._read_model, span, self._read_model.reservations, descending=newest_first)
+        page, token = await page_of([found], matches, request)
         return pb.ListReservationsResponse(reservations=page, next_page_token=token)
 
     async def GetOrder(self, request: pb.GetOrderRequest, _context: Context) -> pb.GetOrderResponse:
@@ -105,11 +103,9 @@ class OrderQueries(OrderQueryServiceServicer):
                 and _within(one.create_time, wanted.create_time)
             )
 
-        async def read(_span: Span, ids: list[str]) -> list[Order | None]:
-            return await self._read_model.orders(ids)
-
-        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
-        page, token = await page_of(listing, self._read_model, request)
+        newest_first = _newest_first(request.order_by)
+        found = Indexed(self._read_model, span, self._read_model.orders, descending=newest_first)
+        page, token = await page_of([found], matches, request)
         return pb.ListOrdersResponse(orders=page, next_page_token=token)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, _context: Context) -> pb.GetTransferResponse:
@@ -150,11 +146,9 @@ class OrderQueries(OrderQueryServiceServicer):
                 and _within(one.create_time, wanted.create_time)
             )
 
-        async def read(_span: Span, ids: list[str]) -> list[Transfer | None]:
-            return await self._read_model.transfers(ids)
-
-        listing = Listing([span], read, matches, descending=_newest_first(request.order_by))
-        page, token = await page_of(listing, self._read_model, request)
+        newest_first = _newest_first(request.order_by)
+        found = Indexed(self._read_model, span, self._read_model.transfers, descending=newest_first)
+        page, token = await page_of([found], matches, request)
         return pb.ListTransfersResponse(transfers=page, next_page_token=token)
 
 

@@ -20,6 +20,7 @@ MIN_CHUNK, MAX_CHUNK = 50, 500
 MAX_SCANNED = 2000
 
 M = TypeVar("M", bound=Message)
+M_co = TypeVar("M_co", bound=Message, covariant=True)
 
 
 class PageRequest(Protocol):
@@ -29,54 +30,68 @@ class PageRequest(Protocol):
     page_token: str
 
 
+class Part(Protocol[M_co]):
+    """A list, or a part of one that comes before the others."""
+
+    async def rows(self, after: str, count: int) -> tuple[Sequence[tuple[str, M_co | None]], bool]:
+        """Return about `count` rows after a place, "" for the beginning, and whether there are more.
+
+        Places are texts of at most page_tokens.MAX_TEXT_BYTES, and stand in the order of the list.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
-class Listing(Generic[M]):
-    """What a list is made of: the rows of the spans, one span after the other, that match.
+class Indexed(Generic[M]):
+    """The rows that a span of an index names: `read` returns those of some tails, in their order."""
 
-    `read` returns the rows of some tails of a span, in their order, None for what is not there. A page goes
-    on after a place, not after a number of rows: what comes and goes meanwhile shifts nothing.
-    """
-
-    spans: Sequence[Span]
-    read: Callable[[Span, list[str]], Awaitable[Sequence[M | None]]]
-    matches: Callable[[M], bool]
+    view: ReadModel
+    span: Span
+    read: Callable[[list[str]], Awaitable[Sequence[M | None]]]
     descending: bool = False
 
+    async def rows(self, after: str, count: int) -> tuple[list[tuple[str, M | None]], bool]:
+        """Return the next rows."""
+        tails = await self.view.tails(self.span, after=after or None, count=count, descending=self.descending)
+        return list(zip(tails, await self.read(tails), strict=True)), len(tails) == count
 
-async def page_of(listing: Listing[M], view: ReadModel, request: PageRequest) -> tuple[list[M], str]:
-    """Return a page and the token of the next one, which is empty when there is none.
 
-    Raises CallError INVALID_PAGE_TOKEN.
+async def page_of(
+    parts: Sequence[Part[M]], matches: Callable[[M], bool], request: PageRequest
+) -> tuple[list[M], str]:
+    """Return a page of what matches in the parts, one after the other, and the token of the next page.
+
+    The token is empty when there is none. A page goes on after a place, not after a number of rows: what
+    comes and goes meanwhile shifts nothing. Raises CallError INVALID_PAGE_TOKEN.
     """
     question = cast("Message", request)
-    number, after = _begin(request, question, len(listing.spans))
+    number, after = _begin(request, question, len(parts))
     page: list[M] = []
     size, free, scanned = request.page_size or DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES, 0
-    while number < len(listing.spans):
+    while number < len(parts):
         if scanned >= MAX_SCANNED:
             return page, page_tokens.encode((number, after), question)
-        span = listing.spans[number]
         count = max(MIN_CHUNK, min(size - len(page) + 1, MAX_CHUNK))
-        tails = await view.tails(span, after=after or None, count=count, descending=listing.descending)
-        for tail, row in zip(tails, await listing.read(span, tails), strict=True):
-            if row is not None and listing.matches(row):
+        rows, more = await parts[number].rows(after, count)
+        for place, row in rows:
+            if row is not None and matches(row):
                 free -= row.ByteSize()
                 if len(page) == size or (page and free < 0):
                     return page, page_tokens.encode((number, after), question)
                 page.append(row)
-            after = tail
-        scanned += len(tails)
-        if len(tails) < count:
+            after = place
+        scanned += len(rows)
+        if not more:
             number, after = number + 1, ""
     return page, ""
 
 
-def _begin(request: PageRequest, question: Message, spans: int) -> tuple[int, str]:
-    """Return the span and the tail after which the page begins, "" for its beginning."""
+def _begin(request: PageRequest, question: Message, parts: int) -> tuple[int, str]:
+    """Return the part and the place after which the page begins, "" for its beginning."""
     if not request.page_token:
         return 0, ""
     position: Any = page_tokens.decode(request.page_token, question, (int, str))
     number, after = position
-    if not 0 <= number < spans:
+    if not 0 <= number < parts:
         raise page_tokens.invalid(request.page_token)
     return number, after

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, cast
 
 from grpc.aio import ServicerContext
 
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceServicer
-from inventory.type.v1 import error_reason_pb2
+from inventory.type.v1.item_pb2 import ItemKind
 from query_svc import page_tokens
-from query_svc.ledger import Ledger, Place, place_of
+from query_svc.ledger import Ledger, Place, Wanted, place_of
 from query_svc.read_model import ReadModel
-from query_svc.services.errors import item_not_found
-from serving.errors import CallError
+from query_svc.services.availability import of_bundle, of_item
+from query_svc.services.errors import item_not_found, level_not_found
+from query_svc.services.levels import level_matches, levels, lot_matches, lots
+from query_svc.services.paging import DEFAULT_PAGE_SIZE, page_of
 from serving.interceptor import remaining
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
-
-DEFAULT_PAGE_SIZE = 100
 
 
 class StockQueries(StockQueryServiceServicer):
@@ -36,11 +37,7 @@ class StockQueries(StockQueryServiceServicer):
         check(request)
         level = await self._read_model.level(request.sku, request.location_id)
         if level is None:
-            raise CallError(
-                error_reason_pb2.ERROR_REASON_LEVEL_NOT_FOUND,
-                f"{request.sku} has never been stocked at {request.location_id}",
-                metadata={"sku": request.sku, "location_id": request.location_id},
-            )
+            raise level_not_found(request.sku, request.location_id)
         return pb.GetStockLevelResponse(level=level)
 
     async def BatchGetStockLevels(
@@ -48,30 +45,40 @@ class StockQueries(StockQueryServiceServicer):
     ) -> pb.BatchGetStockLevelsResponse:
         """Return the stock of many items and locations."""
         check(request)
-        levels = await self._read_model.levels([(name.sku, name.location_id) for name in request.names])
+        found = await self._read_model.levels([(name.sku, name.location_id) for name in request.names])
         return pb.BatchGetStockLevelsResponse(
-            levels=[level for level in levels if level is not None],
-            missing=[name for name, level in zip(request.names, levels, strict=True) if level is None],
+            levels=[level for level in found if level is not None],
+            missing=[name for name, level in zip(request.names, found, strict=True) if level is None],
         )
+
+    async def ListStockLevels(
+        self, request: pb.ListStockLevelsRequest, _context: Context
+    ) -> pb.ListStockLevelsResponse:
+        """Return a page of the levels."""
+        check(request)
+        parts = levels(self._read_model, request)
+        page, token = await page_of(parts, partial(level_matches, request.filter), request)
+        return pb.ListStockLevelsResponse(levels=page, next_page_token=token)
+
+    async def ListLots(self, request: pb.ListLotsRequest, _context: Context) -> pb.ListLotsResponse:
+        """Return a page of the lots."""
+        check(request)
+        parts = lots(self._read_model, request)
+        page, token = await page_of(parts, partial(lot_matches, request.filter), request)
+        return pb.ListLotsResponse(lots=page, next_page_token=token)
 
     async def GetAvailability(
         self, request: pb.GetAvailabilityRequest, _context: Context
     ) -> pb.GetAvailabilityResponse:
         """Return the stock of one item over all its locations."""
         check(request)
-        levels = await self._read_model.levels_of_item(request.sku)
-        if not levels and await self._read_model.item(request.sku) is None:
+        item, found = await self._read_model.availability(request.sku)
+        if item is None and not found:
             raise item_not_found(request.sku)
-        return pb.GetAvailabilityResponse(
-            sku=request.sku,
-            on_hand=sum(level.on_hand for level in levels),
-            reserved=sum(level.reserved for level in levels),
-            available=sum(level.available for level in levels),
-            sellable=sum(level.sellable for level in levels),
-            backordered=sum(level.backordered for level in levels),
-            in_transit=sum(level.in_transit for level in levels),
-            levels=levels,
-        )
+        if item is not None and item.kind == ItemKind.ITEM_KIND_BUNDLE:
+            components = await self._read_model.levels_of_items([one.sku for one in item.components])
+            return of_bundle(item, components)
+        return of_item(request.sku, item, found)
 
     async def GetStockHistory(
         self, request: pb.GetStockHistoryRequest, _context: Context
@@ -88,6 +95,7 @@ class StockQueries(StockQueryServiceServicer):
         movements = await self._ledger.history(
             request.sku,
             request.location_id,
+            wanted=_wanted(request.filter),
             newest_first=request.order_by != pb.HISTORY_ORDER_OLDEST_FIRST,
             after=after,
             limit=size + 1,  # one more tells whether there is another page
@@ -99,3 +107,38 @@ class StockQueries(StockQueryServiceServicer):
         more = len(movements) > size
         token = page_tokens.encode(place_of(page[-1]), request) if more else ""
         return pb.GetStockHistoryResponse(movements=page, next_page_token=token)
+
+    async def GetStockLevelAsOf(
+        self, request: pb.GetStockLevelAsOfRequest, _context: Context
+    ) -> pb.GetStockLevelAsOfResponse:
+        """Return the level as the ledger's newest entry by then left it."""
+        check(request)
+        entry = await self._ledger.newest_entry(
+            request.sku, request.location_id, by=request.time, seconds=remaining()
+        )
+        if entry is None:
+            raise level_not_found(request.sku, request.location_id)
+        return pb.GetStockLevelAsOfResponse(
+            sku=entry.sku,
+            location_id=entry.location_id,
+            on_hand=entry.result.on_hand,
+            reserved=entry.result.reserved,
+            available=entry.result.on_hand - entry.result.reserved,
+            backordered=entry.result.backordered,
+            in_transit=entry.result.in_transit,
+            version=entry.version,
+            update_time=entry.record_time,
+        )
+
+
+def _wanted(wanted: pb.HistoryFilter) -> Wanted:
+    stretch = wanted.record_time
+    return Wanted(
+        start=stretch.start if stretch.HasField("start") else None,
+        end=stretch.end if stretch.HasField("end") else None,
+        kinds=tuple(wanted.kinds),
+        reasons=tuple(wanted.reasons),
+        actor=wanted.actor,
+        reference=wanted.reference,
+        lot_id=wanted.lot_id,
+    )

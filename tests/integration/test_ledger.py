@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -11,10 +11,12 @@ from uuid import UUID
 import grpc
 import psycopg
 import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
+from inventory.query.v1.time_range_pb2 import TimeRange
 from inventory.type.v1 import stock_pb2
 from inventory.type.v1.stock_pb2 import StockMovement, StockQuantities
 from query_svc.config import QuerySettings
@@ -154,12 +156,31 @@ async def pages(
     raise AssertionError("the pages do not end")
 
 
+def moment(instant: datetime) -> Timestamp:
+    """Return an instant as a message."""
+    message = Timestamp()
+    message.FromDatetime(instant)
+    return message
+
+
 async def refusal(
     stub: StockQueryServiceAsyncStub, request: pb.GetStockHistoryRequest
 ) -> error_details_pb2.ErrorInfo:
     """Return why the call is refused; fail if it is not."""
+    return await reason(stub.GetStockHistory(request, timeout=10))
+
+
+async def as_of_refusal(
+    stub: StockQueryServiceAsyncStub, request: pb.GetStockLevelAsOfRequest
+) -> error_details_pb2.ErrorInfo:
+    """Return why the call is refused; fail if it is not."""
+    return await reason(stub.GetStockLevelAsOf(request, timeout=10))
+
+
+async def reason(call: Awaitable[object]) -> error_details_pb2.ErrorInfo:
+    """Return why a call is refused; fail if it is not."""
     with pytest.raises(grpc.aio.AioRpcError) as refused:
-        await stub.GetStockHistory(request, timeout=10)
+        await call
     packed = (refused.value.trailing_metadata() or {})["grpc-status-details-bin"]
     info = error_details_pb2.ErrorInfo()
     assert status_pb2.Status.FromString(packed).details[0].Unpack(info)
@@ -204,6 +225,140 @@ async def test_entries_that_arrive_meanwhile_neither_shift_nor_repeat_any(
     newest_first = order == pb.HISTORY_ORDER_NEWEST_FIRST
     kept = [one for one in found if one.version < 1000]
     assert kept == in_order(entries, newest_first=newest_first)
+
+
+def nanoseconds(one: StockMovement) -> int:
+    """Return when an entry was recorded."""
+    return one.record_time.ToNanoseconds()
+
+
+def varied(count: int) -> list[StockMovement]:
+    """Return entries that differ in all that a filter can ask for."""
+    rng = random.Random(4)
+    entries = around_the_turn_of_the_month(count)
+    for one in entries:
+        one.kind = rng.choice([stock_pb2.MOVEMENT_KIND_ADD, stock_pb2.MOVEMENT_KIND_REMOVE])
+        one.reason = rng.choice([stock_pb2.MOVEMENT_REASON_SALE, stock_pb2.MOVEMENT_REASON_COUNT])
+        one.actor = rng.choice(["shop", "shop-2"])
+        one.reference = rng.choice(["", "PO-1", "PO-2"])
+        one.lot_id = rng.choice(["", "LOT-1", "LOT-2"])
+    return entries
+
+
+START, END = NEXT_MONTH - timedelta(microseconds=10), NEXT_MONTH + timedelta(microseconds=20)
+FILTERS: list[tuple[pb.HistoryFilter, Callable[[StockMovement], bool]]] = [
+    (
+        pb.HistoryFilter(kinds=[stock_pb2.MOVEMENT_KIND_ADD]),
+        lambda one: one.kind == stock_pb2.MOVEMENT_KIND_ADD,
+    ),
+    (
+        pb.HistoryFilter(reasons=[stock_pb2.MOVEMENT_REASON_SALE]),
+        lambda one: one.reason == stock_pb2.MOVEMENT_REASON_SALE,
+    ),
+    (
+        pb.HistoryFilter(kinds=[stock_pb2.MOVEMENT_KIND_ADD, stock_pb2.MOVEMENT_KIND_REMOVE]),
+        lambda _: True,
+    ),
+    (pb.HistoryFilter(actor="shop"), lambda one: one.actor == "shop"),
+    (pb.HistoryFilter(reference="PO-2"), lambda one: one.reference == "PO-2"),
+    (pb.HistoryFilter(lot_id="LOT-1"), lambda one: one.lot_id == "LOT-1"),
+    (
+        pb.HistoryFilter(record_time=TimeRange(start=moment(START), end=moment(END))),
+        lambda one: moment(START).ToNanoseconds() <= nanoseconds(one) < moment(END).ToNanoseconds(),
+    ),
+    (
+        pb.HistoryFilter(
+            record_time=TimeRange(start=moment(START)), actor="shop", reference="PO-1", lot_id="LOT-2"
+        ),
+        lambda one: (
+            nanoseconds(one) >= moment(START).ToNanoseconds()
+            and (one.actor, one.reference, one.lot_id) == ("shop", "PO-1", "LOT-2")
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize(("wanted", "matches"), FILTERS, ids=[str(wanted) for wanted, _ in FILTERS])
+@pytest.mark.parametrize("location_id", ["", "WH-2"])
+async def test_a_filtered_history_is_what_matches(
+    stub: StockQueryServiceAsyncStub,
+    books: psycopg.Connection,
+    wanted: pb.HistoryFilter,
+    matches: Callable[[StockMovement], bool],
+    location_id: str,
+) -> None:
+    entries = varied(300)
+    write(books, entries)
+    matching = [one for one in entries if matches(one) and location_id in ("", one.location_id)]
+    assert matching
+    for order_by in (pb.HISTORY_ORDER_NEWEST_FIRST, pb.HISTORY_ORDER_OLDEST_FIRST):
+        request = pb.GetStockHistoryRequest(
+            sku="MUG-1", location_id=location_id, filter=wanted, order_by=order_by, page_size=7
+        )
+        found = [one async for page in pages(stub, request) for one in page]
+        assert found == in_order(matching, newest_first=order_by == pb.HISTORY_ORDER_NEWEST_FIRST)
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_800, -1, 253_402_300_799])
+async def test_any_instant_bounds_a_history(
+    stub: StockQueryServiceAsyncStub, books: psycopg.Connection, seconds: int
+) -> None:
+    write(books, around_the_turn_of_the_month(5))
+    instant = Timestamp(seconds=seconds, nanos=999_999_999)
+    for stretch, shown in ((TimeRange(start=instant), seconds < 0), (TimeRange(end=instant), seconds > 0)):
+        answer = await stub.GetStockHistory(
+            pb.GetStockHistoryRequest(sku="MUG-1", filter=pb.HistoryFilter(record_time=stretch)), timeout=10
+        )
+        assert len(answer.movements) == (5 if shown else 0)
+
+
+async def test_a_level_as_of_an_instant_is_what_its_newest_entry_by_then_left(
+    stub: StockQueryServiceAsyncStub, books: psycopg.Connection
+) -> None:
+    entries = in_order(around_the_turn_of_the_month(60), newest_first=False)
+    for number, one in enumerate(entries):
+        one.result.on_hand, one.result.reserved = 100 + number, number
+        one.result.backordered, one.result.in_transit = 2 * number, 3 * number
+    write(books, entries)
+    there = [one for one in entries if one.location_id == "WH-2"]
+    for nanos in sorted({nanoseconds(one) + shift for one in there for shift in (-1, 0, 1, 999, 1000)}):
+        instant = Timestamp()
+        instant.FromNanoseconds(nanos)
+        request = pb.GetStockLevelAsOfRequest(sku="MUG-1", location_id="WH-2", time=instant)
+        by_then = [one for one in there if nanoseconds(one) <= nanos]
+        if not by_then:
+            assert (await as_of_refusal(stub, request)).reason == "LEVEL_NOT_FOUND"
+            continue
+        last = by_then[-1]
+        assert await stub.GetStockLevelAsOf(request, timeout=10) == pb.GetStockLevelAsOfResponse(
+            sku="MUG-1",
+            location_id="WH-2",
+            on_hand=last.result.on_hand,
+            reserved=last.result.reserved,
+            available=100,
+            backordered=last.result.backordered,
+            in_transit=last.result.in_transit,
+            version=last.version,
+            update_time=last.record_time,
+        )
+
+
+@pytest.mark.parametrize("seconds", [-62_135_596_800, -1, 253_402_300_799])
+async def test_a_level_can_be_asked_for_as_of_any_instant(
+    stub: StockQueryServiceAsyncStub, books: psycopg.Connection, seconds: int
+) -> None:
+    write(books, [movement("WH-1", 1, NEXT_MONTH)])
+    request = pb.GetStockLevelAsOfRequest(
+        sku="MUG-1", location_id="WH-1", time=Timestamp(seconds=seconds, nanos=999_999_999)
+    )
+    if seconds < 0:
+        info = await as_of_refusal(stub, request)
+        assert (info.reason, dict(info.metadata)) == (
+            "LEVEL_NOT_FOUND",
+            {"sku": "MUG-1", "location_id": "WH-1"},
+        )
+    else:
+        assert (await stub.GetStockLevelAsOf(request, timeout=10)).version == 1
 
 
 async def test_a_page_is_of_100_unless_asked_otherwise(

@@ -7,6 +7,7 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from google.type.date_pb2 import Date
 
 from inventory.query.v1 import catalog_query_service_pb2 as catalog
 from inventory.query.v1 import order_query_service_pb2 as order
@@ -23,6 +24,45 @@ Locations = catalog.ListLocationsRequest
 ItemFilter = catalog.ItemFilter
 Items = catalog.ListItemsRequest
 History = stock.GetStockHistoryRequest
+AsOf = stock.GetStockLevelAsOfRequest
+Levels = stock.ListStockLevelsRequest
+LevelFilter = stock.LevelFilter
+Lots = stock.ListLotsRequest
+LotFilter = stock.LotFilter
+
+BAD_DAYS = [Date(), Date(year=2026, month=2, day=29), Date(year=2026, month=13, day=1), Date(year=2026)]
+
+
+def history_cases() -> list[tuple[str, object, str]]:
+    """Return what is wrong with the filter of a history."""
+    late, early = Timestamp(seconds=2), Timestamp(seconds=1)
+    wanted: Any = stock.HistoryFilter
+    cases = {
+        "record_time": wanted(record_time=TimeRange(start=late, end=early)),
+        "kinds[1]": wanted(kinds=[1, 99]),
+        "kinds[0]": wanted(kinds=[0]),
+        "kinds": wanted(kinds=[1] * 31),
+        "reasons[0]": wanted(reasons=[0]),
+        "reasons": wanted(reasons=[1] * 31),
+        "actor": wanted(actor="x" * 129),
+        "reference": wanted(reference="a\0"),
+        "lot_id": wanted(lot_id="-"),
+    }
+    return [
+        ("GetStockHistory", History(sku="MUG-1", filter=bad), f"filter.{field}")
+        for field, bad in cases.items()
+    ]
+
+
+def as_of_cases() -> list[tuple[str, object, str]]:
+    """Return what is wrong with a question for a level in the past."""
+    now = Timestamp(seconds=1)
+    return [
+        *(("GetStockLevelAsOf", AsOf(sku=bad, location_id="W", time=now), "sku") for bad in BAD_IDS),
+        *(("GetStockLevelAsOf", AsOf(sku="S", location_id=bad, time=now), "location_id") for bad in BAD_IDS),
+        ("GetStockLevelAsOf", AsOf(sku="S", location_id="W"), "time"),
+    ]
+
 
 STOCK_CASES: list[tuple[str, object, str]] = [
     *(("GetStockLevel", stock.GetStockLevelRequest(sku=bad, location_id="WH-1"), "sku") for bad in BAD_IDS),
@@ -58,6 +98,25 @@ STOCK_CASES: list[tuple[str, object, str]] = [
     ("GetStockHistory", History(sku="MUG-1", page_size=-1), "page_size"),
     ("GetStockHistory", History(sku="MUG-1", page_size=1001), "page_size"),
     ("GetStockHistory", History(sku="MUG-1", page_token="x" * 513), "page_token"),
+    *as_of_cases(),
+    *(("ListStockLevels", Levels(filter=LevelFilter(sku=bad)), "filter.sku") for bad in BAD_IDS[1:]),
+    *(
+        ("ListStockLevels", Levels(filter=LevelFilter(location_ids=["W", bad])), "filter.location_ids[1]")
+        for bad in BAD_IDS
+    ),
+    ("ListStockLevels", Levels(filter=LevelFilter(location_ids=["W"] * 51)), "filter.location_ids"),
+    ("ListStockLevels", Levels(order_by=99), "order_by"),  # type: ignore[arg-type] # unknown
+    ("ListStockLevels", Levels(page_size=-1), "page_size"),
+    ("ListStockLevels", Levels(page_size=1001), "page_size"),
+    ("ListStockLevels", Levels(page_token="x" * 513), "page_token"),
+    *(("ListLots", Lots(filter=LotFilter(sku=bad)), "filter.sku") for bad in BAD_IDS[1:]),
+    *(("ListLots", Lots(filter=LotFilter(location_id=bad)), "filter.location_id") for bad in BAD_IDS[1:]),
+    *(("ListLots", Lots(filter=LotFilter(expires_from=bad)), "filter.expires_from") for bad in BAD_DAYS),
+    *(("ListLots", Lots(filter=LotFilter(expires_before=bad)), "filter.expires_before") for bad in BAD_DAYS),
+    ("ListLots", Lots(page_size=-1), "page_size"),
+    ("ListLots", Lots(page_size=1001), "page_size"),
+    ("ListLots", Lots(page_token="x" * 513), "page_token"),
+    *history_cases(),
 ]
 CATALOG_CASES: list[tuple[str, object, str]] = [
     *(("GetItem", catalog.GetItemRequest(sku=bad), "sku") for bad in BAD_IDS),
@@ -182,6 +241,8 @@ async def test_a_page_token_of_nobodys_is_refused(queries: Queries, token: str) 
     for call in (
         queries.stock.GetStockHistory(History(sku="MUG-1", page_token=token), timeout=5),
         queries.catalog.ListLocations(Locations(page_token=token), timeout=5),
+        queries.stock.ListStockLevels(Levels(page_token=token), timeout=5),
+        queries.stock.ListLots(Lots(page_token=token), timeout=5),
         queries.catalog.ListItems(Items(page_token=token), timeout=5),
         queries.orders.ListOrders(order.ListOrdersRequest(page_token=token), timeout=5),
     ):

@@ -8,6 +8,7 @@ import grpc
 import pytest
 
 from inventory.query.v1 import stock_query_service_pb2 as pb
+from inventory.type.v1.item_pb2 import ITEM_KIND_BUNDLE, ITEM_KIND_DIGITAL, ITEM_KIND_PHYSICAL
 from inventory.type.v1.stock_pb2 import LevelName
 from query_svc import page_tokens
 from query_svc.read_model import Changes
@@ -69,13 +70,70 @@ async def test_availability_is_the_sum_over_all_locations(queries: Queries, fill
         backordered=13,
         in_transit=25,
         levels=[levels[1], levels[0]],
+        kind=ITEM_KIND_PHYSICAL,
+        counted=True,
     )
 
 
 async def test_an_item_never_stocked_is_available_nowhere(queries: Queries, fill: Fill) -> None:
     await fill(Changes([], [item("MUG-1", 1)]))
     answer = await queries.stock.GetAvailability(pb.GetAvailabilityRequest(sku="MUG-1"), timeout=5)
-    assert answer == pb.GetAvailabilityResponse(sku="MUG-1")
+    assert answer == pb.GetAvailabilityResponse(sku="MUG-1", kind=ITEM_KIND_PHYSICAL, counted=True)
+
+
+async def test_an_item_that_is_not_counted_says_so(queries: Queries, fill: Fill) -> None:
+    ebook = item("BOOK-1", 1)
+    ebook.kind, ebook.counted = ITEM_KIND_DIGITAL, False
+    await fill(Changes([], [ebook]))
+    answer = await queries.stock.GetAvailability(pb.GetAvailabilityRequest(sku="BOOK-1"), timeout=5)
+    assert answer == pb.GetAvailabilityResponse(sku="BOOK-1", kind=ITEM_KIND_DIGITAL)
+
+
+async def test_the_availability_of_a_bundle_is_what_its_components_make(queries: Queries, fill: Fill) -> None:
+    """Safety stock is held back; a location counts if it has enough of every component for one."""
+    bundle = item("SET-1", 1)
+    bundle.kind, bundle.counted = ITEM_KIND_BUNDLE, False
+    bundle.components.add(sku="MUG-1", quantity=4)
+    bundle.components.add(sku="TRAY-1", quantity=1)
+    levels = []
+    for sku, place, available, sellable in (
+        ("MUG-1", "WH-1", 11, 8),
+        ("MUG-1", "WH-2", 9, 2),
+        ("MUG-1", "WH-3", 3, 3),
+        ("MUG-1", "WH-4", 40, 40),
+        ("TRAY-1", "WH-1", 3, 1),
+        ("TRAY-1", "WH-2", 1, 1),
+        ("TRAY-1", "WH-3", 9, 9),
+    ):
+        one = level(sku, place, 1)
+        one.available, one.sellable = available, sellable
+        levels.append(one)
+    await fill(Changes(levels, [bundle]))
+    answer = await queries.stock.GetAvailability(pb.GetAvailabilityRequest(sku="SET-1"), timeout=5)
+    assert answer == pb.GetAvailabilityResponse(
+        sku="SET-1",
+        available=13,
+        sellable=11,
+        kind=ITEM_KIND_BUNDLE,
+        components=[
+            pb.ComponentAvailability(sku="MUG-1", quantity=4, available=63, sellable=53),
+            pb.ComponentAvailability(sku="TRAY-1", quantity=1, available=13, sellable=11),
+        ],
+        locations=[
+            pb.BundleAvailability(location_id="WH-1", available=2, sellable=1),
+            pb.BundleAvailability(location_id="WH-2", available=1, sellable=0),
+        ],
+    )
+
+
+async def test_a_bundle_whose_component_is_nowhere_is_not_available(queries: Queries, fill: Fill) -> None:
+    bundle = item("SET-1", 1)
+    bundle.kind = ITEM_KIND_BUNDLE
+    bundle.components.add(sku="MUG-1", quantity=1)
+    bundle.components.add(sku="TRAY-1", quantity=1)
+    await fill(Changes([level("MUG-1", "WH-1", 1, 40)], [bundle]))
+    answer = await queries.stock.GetAvailability(pb.GetAvailabilityRequest(sku="SET-1"), timeout=5)
+    assert (answer.available, answer.sellable, list(answer.locations)) == (0, 0, [])
 
 
 async def test_an_unknown_item_is_not_found(queries: Queries) -> None:

@@ -23,11 +23,16 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from inventory.query.v1 import consistency_pb2 as inventory_dot_query_dot_v1_dot_consistency__pb2
+from inventory.query.v1 import time_range_pb2 as inventory_dot_query_dot_v1_dot_time__range__pb2
+from inventory.type.v1 import item_pb2 as inventory_dot_type_dot_v1_dot_item__pb2
+from inventory.type.v1 import lot_pb2 as inventory_dot_type_dot_v1_dot_lot__pb2
 from inventory.type.v1 import stock_pb2 as inventory_dot_type_dot_v1_dot_stock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/stock_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$inventory/query/v1/consistency.proto\x1a\x1dinventory/type/v1/stock.proto\"\xcc\x01\n\x14GetStockLevelRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"w\n\x15GetStockLevelResponse\x12,\n\x05level\x18\x01 \x01(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8c\x01\n\x1a\x42\x61tchGetStockLevelsRequest\x12\x38\n\x05names\x18\x01 \x03(\x0b\x32\x1c.inventory.type.v1.LevelNameB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xad\x01\n\x1b\x42\x61tchGetStockLevelsResponse\x12-\n\x06levels\x18\x01 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.inventory.type.v1.LevelName\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8a\x01\n\x16GetAvailabilityRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xf8\x01\n\x17GetAvailabilityResponse\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08sellable\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61\x63kordered\x18\x06 \x01(\x03\x12\x12\n\nin_transit\x18\x07 \x01(\x03\x12-\n\x06levels\x18\x08 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xc9\x02\n\x16GetStockHistoryRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12<\n\x08order_by\x18\x03 \x01(\x0e\x32 .inventory.query.v1.HistoryOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\x99\x01\n\x17GetStockHistoryResponse\x12\x33\n\tmovements\x18\x01 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*m\n\x0cHistoryOrder\x12\x1d\n\x19HISTORY_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x01\x12\x1e\n\x1aHISTORY_ORDER_OLDEST_FIRST\x10\x02\x32\xc9\x03\n\x11StockQueryService\x12\x64\n\rGetStockLevel\x12(.inventory.query.v1.GetStockLevelRequest\x1a).inventory.query.v1.GetStockLevelResponse\x12v\n\x13\x42\x61tchGetStockLevels\x12..inventory.query.v1.BatchGetStockLevelsRequest\x1a/.inventory.query.v1.BatchGetStockLevelsResponse\x12j\n\x0fGetAvailability\x12*.inventory.query.v1.GetAvailabilityRequest\x1a+.inventory.query.v1.GetAvailabilityResponse\x12j\n\x0fGetStockHistory\x12*.inventory.query.v1.GetStockHistoryRequest\x1a+.inventory.query.v1.GetStockHistoryResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/stock_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a$inventory/query/v1/consistency.proto\x1a#inventory/query/v1/time_range.proto\x1a\x1cinventory/type/v1/item.proto\x1a\x1binventory/type/v1/lot.proto\x1a\x1dinventory/type/v1/stock.proto\"\xcc\x01\n\x14GetStockLevelRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"w\n\x15GetStockLevelResponse\x12,\n\x05level\x18\x01 \x01(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8c\x01\n\x1a\x42\x61tchGetStockLevelsRequest\x12\x38\n\x05names\x18\x01 \x03(\x0b\x32\x1c.inventory.type.v1.LevelNameB\x0b\xbaH\x08\x92\x01\x05\x08\x01\x10\xf4\x03\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xad\x01\n\x1b\x42\x61tchGetStockLevelsResponse\x12-\n\x06levels\x18\x01 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12-\n\x07missing\x18\x02 \x03(\x0b\x32\x1c.inventory.type.v1.LevelName\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xf8\x01\n\x16ListStockLevelsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.inventory.query.v1.LevelFilter\x12:\n\x08order_by\x18\x04 \x01(\x0e\x32\x1e.inventory.query.v1.LevelOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xc6\x01\n\x0bLevelFilter\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12G\n\x0clocation_ids\x18\x02 \x03(\tB1\xbaH.\x92\x01+\x10\x32\"\'r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\x12\x0b\n\x03low\x18\x03 \x01(\x08\x12\x13\n\x0b\x62\x61\x63kordered\x18\x04 \x01(\x08\x12\x10\n\x08in_stock\x18\x05 \x01(\x08\"\x93\x01\n\x17ListStockLevelsResponse\x12-\n\x06levels\x18\x01 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xb3\x01\n\x0fListLotsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12-\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1d.inventory.query.v1.LotFilter\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfd\x06\n\tLotFilter\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\xf4\x02\n\x0c\x65xpires_from\x18\x03 \x01(\x0b\x32\x11.google.type.DateB\xca\x02\xbaH\xc6\x02\xba\x01\xc2\x02\n\x12\x65xpires_from.a_day\x12\x32must be a day of the calendar, from year 1 to 9999\x1a\xf7\x01this.year >= 1 && this.year <= 9999 && this.month >= 1 && this.month <= 12 && this.day >= 1 && this.day <= (this.month == 2 ? (this.year % 4 == 0 && (this.year % 100 != 0 || this.year % 400 == 0) ? 29 : 28) : this.month in [4, 6, 9, 11] ? 30 : 31)\x12\xf8\x02\n\x0e\x65xpires_before\x18\x04 \x01(\x0b\x32\x11.google.type.DateB\xcc\x02\xbaH\xc8\x02\xba\x01\xc4\x02\n\x14\x65xpires_before.a_day\x12\x32must be a day of the calendar, from year 1 to 9999\x1a\xf7\x01this.year >= 1 && this.year <= 9999 && this.month >= 1 && this.month <= 12 && this.day >= 1 && this.day <= (this.month == 2 ? (this.year % 4 == 0 && (this.year % 100 != 0 || this.year % 400 == 0) ? 29 : 28) : this.month in [4, 6, 9, 11] ? 30 : 31)\"\x83\x01\n\x10ListLotsResponse\x12$\n\x04lots\x18\x01 \x03(\x0b\x32\x16.inventory.type.v1.Lot\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8a\x01\n\x16GetAvailabilityRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xae\x03\n\x17GetAvailabilityResponse\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x0f\n\x07on_hand\x18\x02 \x01(\x03\x12\x10\n\x08reserved\x18\x03 \x01(\x03\x12\x11\n\tavailable\x18\x04 \x01(\x03\x12\x10\n\x08sellable\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61\x63kordered\x18\x06 \x01(\x03\x12\x12\n\nin_transit\x18\x07 \x01(\x03\x12-\n\x06levels\x18\x08 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12)\n\x04kind\x18\t \x01(\x0e\x32\x1b.inventory.type.v1.ItemKind\x12\x0f\n\x07\x63ounted\x18\n \x01(\x08\x12=\n\ncomponents\x18\x0b \x03(\x0b\x32).inventory.query.v1.ComponentAvailability\x12\x39\n\tlocations\x18\x0c \x03(\x0b\x32&.inventory.query.v1.BundleAvailability\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"[\n\x15\x43omponentAvailability\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x03\x12\x11\n\tavailable\x18\x03 \x01(\x03\x12\x10\n\x08sellable\x18\x04 \x01(\x03\"N\n\x12\x42undleAvailability\x12\x13\n\x0blocation_id\x18\x01 \x01(\t\x12\x11\n\tavailable\x18\x02 \x01(\x03\x12\x10\n\x08sellable\x18\x03 \x01(\x03\"\xfc\x02\n\x16GetStockHistoryRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12<\n\x08order_by\x18\x03 \x01(\x0e\x32 .inventory.query.v1.HistoryOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1d\n\tpage_size\x18\x04 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x31\n\x06\x66ilter\x18\x06 \x01(\x0b\x32!.inventory.query.v1.HistoryFilter\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xde\x02\n\rHistoryFilter\x12\x32\n\x0brecord_time\x18\x01 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\x12\x41\n\x05kinds\x18\x02 \x03(\x0e\x32\x1f.inventory.type.v1.MovementKindB\x11\xbaH\x0e\x92\x01\x0b\x10\x1e\"\x07\x82\x01\x04\x10\x01 \x00\x12\x45\n\x07reasons\x18\x03 \x03(\x0e\x32!.inventory.type.v1.MovementReasonB\x11\xbaH\x0e\x92\x01\x0b\x10\x1e\"\x07\x82\x01\x04\x10\x01 \x00\x12%\n\x05\x61\x63tor\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12)\n\treference\x18\x05 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12=\n\x06lot_id\x18\x06 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\"\x99\x01\n\x17GetStockHistoryResponse\x12\x33\n\tmovements\x18\x01 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x82\x02\n\x18GetStockLevelAsOfRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x42\n\x0blocation_id\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x30\n\x04time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.TimestampB\x06\xbaH\x03\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\x90\x02\n\x19GetStockLevelAsOfResponse\x12\x0b\n\x03sku\x18\x01 \x01(\t\x12\x13\n\x0blocation_id\x18\x02 \x01(\t\x12\x0f\n\x07on_hand\x18\x03 \x01(\x03\x12\x10\n\x08reserved\x18\x04 \x01(\x03\x12\x11\n\tavailable\x18\x05 \x01(\x03\x12\x13\n\x0b\x62\x61\x63kordered\x18\x06 \x01(\x03\x12\x12\n\nin_transit\x18\x07 \x01(\x03\x12\x0f\n\x07version\x18\x08 \x01(\x03\x12/\n\x0bupdate_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*[\n\nLevelOrder\x12\x1b\n\x17LEVEL_ORDER_UNSPECIFIED\x10\x00\x12\x1b\n\x17LEVEL_ORDER_LOCATION_ID\x10\x01\x12\x13\n\x0fLEVEL_ORDER_SKU\x10\x02*m\n\x0cHistoryOrder\x12\x1d\n\x19HISTORY_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aHISTORY_ORDER_NEWEST_FIRST\x10\x01\x12\x1e\n\x1aHISTORY_ORDER_OLDEST_FIRST\x10\x02\x32\xfe\x05\n\x11StockQueryService\x12\x64\n\rGetStockLevel\x12(.inventory.query.v1.GetStockLevelRequest\x1a).inventory.query.v1.GetStockLevelResponse\x12v\n\x13\x42\x61tchGetStockLevels\x12..inventory.query.v1.BatchGetStockLevelsRequest\x1a/.inventory.query.v1.BatchGetStockLevelsResponse\x12j\n\x0fListStockLevels\x12*.inventory.query.v1.ListStockLevelsRequest\x1a+.inventory.query.v1.ListStockLevelsResponse\x12U\n\x08ListLots\x12#.inventory.query.v1.ListLotsRequest\x1a$.inventory.query.v1.ListLotsResponse\x12j\n\x0fGetAvailability\x12*.inventory.query.v1.GetAvailabilityRequest\x1a+.inventory.query.v1.GetAvailabilityResponse\x12j\n\x0fGetStockHistory\x12*.inventory.query.v1.GetStockHistoryRequest\x1a+.inventory.query.v1.GetStockHistoryResponse\x12p\n\x11GetStockLevelAsOf\x12,.inventory.query.v1.GetStockLevelAsOfRequest\x1a-.inventory.query.v1.GetStockLevelAsOfResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,6 +45,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTOCKLEVELREQUEST'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
   _globals['_BATCHGETSTOCKLEVELSREQUEST'].fields_by_name['names']._loaded_options = None
   _globals['_BATCHGETSTOCKLEVELSREQUEST'].fields_by_name['names']._serialized_options = b'\272H\010\222\001\005\010\001\020\364\003'
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['order_by']._loaded_options = None
+  _globals['_LISTSTOCKLEVELSREQUEST'].fields_by_name['order_by']._serialized_options = b'\272H\005\202\001\002\020\001'
+  _globals['_LEVELFILTER'].fields_by_name['sku']._loaded_options = None
+  _globals['_LEVELFILTER'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\330\001\001'
+  _globals['_LEVELFILTER'].fields_by_name['location_ids']._loaded_options = None
+  _globals['_LEVELFILTER'].fields_by_name['location_ids']._serialized_options = b'\272H.\222\001+\0202\"\'r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$'
+  _globals['_LISTLOTSREQUEST'].fields_by_name['page_size']._loaded_options = None
+  _globals['_LISTLOTSREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
+  _globals['_LISTLOTSREQUEST'].fields_by_name['page_token']._loaded_options = None
+  _globals['_LISTLOTSREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_LOTFILTER'].fields_by_name['sku']._loaded_options = None
+  _globals['_LOTFILTER'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\330\001\001'
+  _globals['_LOTFILTER'].fields_by_name['location_id']._loaded_options = None
+  _globals['_LOTFILTER'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\330\001\001'
+  _globals['_LOTFILTER'].fields_by_name['expires_from']._loaded_options = None
+  _globals['_LOTFILTER'].fields_by_name['expires_from']._serialized_options = b'\272H\306\002\272\001\302\002\n\022expires_from.a_day\0222must be a day of the calendar, from year 1 to 9999\032\367\001this.year >= 1 && this.year <= 9999 && this.month >= 1 && this.month <= 12 && this.day >= 1 && this.day <= (this.month == 2 ? (this.year % 4 == 0 && (this.year % 100 != 0 || this.year % 400 == 0) ? 29 : 28) : this.month in [4, 6, 9, 11] ? 30 : 31)'
+  _globals['_LOTFILTER'].fields_by_name['expires_before']._loaded_options = None
+  _globals['_LOTFILTER'].fields_by_name['expires_before']._serialized_options = b'\272H\310\002\272\001\304\002\n\024expires_before.a_day\0222must be a day of the calendar, from year 1 to 9999\032\367\001this.year >= 1 && this.year <= 9999 && this.month >= 1 && this.month <= 12 && this.day >= 1 && this.day <= (this.month == 2 ? (this.year % 4 == 0 && (this.year % 100 != 0 || this.year % 400 == 0) ? 29 : 28) : this.month in [4, 6, 9, 11] ? 30 : 31)'
   _globals['_GETAVAILABILITYREQUEST'].fields_by_name['sku']._loaded_options = None
   _globals['_GETAVAILABILITYREQUEST'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['sku']._loaded_options = None
@@ -52,24 +79,64 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_size']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_token']._loaded_options = None
   _globals['_GETSTOCKHISTORYREQUEST'].fields_by_name['page_token']._serialized_options = b'\272H\005r\003\030\200\004'
-  _globals['_HISTORYORDER']._serialized_start=1693
-  _globals['_HISTORYORDER']._serialized_end=1802
-  _globals['_GETSTOCKLEVELREQUEST']._serialized_start=167
-  _globals['_GETSTOCKLEVELREQUEST']._serialized_end=371
-  _globals['_GETSTOCKLEVELRESPONSE']._serialized_start=373
-  _globals['_GETSTOCKLEVELRESPONSE']._serialized_end=492
-  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_start=495
-  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_end=635
-  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_start=638
-  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_end=811
-  _globals['_GETAVAILABILITYREQUEST']._serialized_start=814
-  _globals['_GETAVAILABILITYREQUEST']._serialized_end=952
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=955
-  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=1203
-  _globals['_GETSTOCKHISTORYREQUEST']._serialized_start=1206
-  _globals['_GETSTOCKHISTORYREQUEST']._serialized_end=1535
-  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_start=1538
-  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_end=1691
-  _globals['_STOCKQUERYSERVICE']._serialized_start=1805
-  _globals['_STOCKQUERYSERVICE']._serialized_end=2262
+  _globals['_HISTORYFILTER'].fields_by_name['kinds']._loaded_options = None
+  _globals['_HISTORYFILTER'].fields_by_name['kinds']._serialized_options = b'\272H\016\222\001\013\020\036\"\007\202\001\004\020\001 \000'
+  _globals['_HISTORYFILTER'].fields_by_name['reasons']._loaded_options = None
+  _globals['_HISTORYFILTER'].fields_by_name['reasons']._serialized_options = b'\272H\016\222\001\013\020\036\"\007\202\001\004\020\001 \000'
+  _globals['_HISTORYFILTER'].fields_by_name['actor']._loaded_options = None
+  _globals['_HISTORYFILTER'].fields_by_name['actor']._serialized_options = b'\272H\023r\021\030\200\0012\014^[^\\p{Cc}]*$'
+  _globals['_HISTORYFILTER'].fields_by_name['reference']._loaded_options = None
+  _globals['_HISTORYFILTER'].fields_by_name['reference']._serialized_options = b'\272H\023r\021\030\200\0012\014^[^\\p{Cc}]*$'
+  _globals['_HISTORYFILTER'].fields_by_name['lot_id']._loaded_options = None
+  _globals['_HISTORYFILTER'].fields_by_name['lot_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\330\001\001'
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['sku']._loaded_options = None
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['sku']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['location_id']._loaded_options = None
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['location_id']._serialized_options = b'\272H*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\310\001\001'
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['time']._loaded_options = None
+  _globals['_GETSTOCKLEVELASOFREQUEST'].fields_by_name['time']._serialized_options = b'\272H\003\310\001\001'
+  _globals['_LEVELORDER']._serialized_start=4955
+  _globals['_LEVELORDER']._serialized_end=5046
+  _globals['_HISTORYORDER']._serialized_start=5048
+  _globals['_HISTORYORDER']._serialized_end=5157
+  _globals['_GETSTOCKLEVELREQUEST']._serialized_start=320
+  _globals['_GETSTOCKLEVELREQUEST']._serialized_end=524
+  _globals['_GETSTOCKLEVELRESPONSE']._serialized_start=526
+  _globals['_GETSTOCKLEVELRESPONSE']._serialized_end=645
+  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_start=648
+  _globals['_BATCHGETSTOCKLEVELSREQUEST']._serialized_end=788
+  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_start=791
+  _globals['_BATCHGETSTOCKLEVELSRESPONSE']._serialized_end=964
+  _globals['_LISTSTOCKLEVELSREQUEST']._serialized_start=967
+  _globals['_LISTSTOCKLEVELSREQUEST']._serialized_end=1215
+  _globals['_LEVELFILTER']._serialized_start=1218
+  _globals['_LEVELFILTER']._serialized_end=1416
+  _globals['_LISTSTOCKLEVELSRESPONSE']._serialized_start=1419
+  _globals['_LISTSTOCKLEVELSRESPONSE']._serialized_end=1566
+  _globals['_LISTLOTSREQUEST']._serialized_start=1569
+  _globals['_LISTLOTSREQUEST']._serialized_end=1748
+  _globals['_LOTFILTER']._serialized_start=1751
+  _globals['_LOTFILTER']._serialized_end=2644
+  _globals['_LISTLOTSRESPONSE']._serialized_start=2647
+  _globals['_LISTLOTSRESPONSE']._serialized_end=2778
+  _globals['_GETAVAILABILITYREQUEST']._serialized_start=2781
+  _globals['_GETAVAILABILITYREQUEST']._serialized_end=2919
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_start=2922
+  _globals['_GETAVAILABILITYRESPONSE']._serialized_end=3352
+  _globals['_COMPONENTAVAILABILITY']._serialized_start=3354
+  _globals['_COMPONENTAVAILABILITY']._serialized_end=3445
+  _globals['_BUNDLEAVAILABILITY']._serialized_start=3447
+  _globals['_BUNDLEAVAILABILITY']._serialized_end=3525
+  _globals['_GETSTOCKHISTORYREQUEST']._serialized_start=3528
+  _globals['_GETSTOCKHISTORYREQUEST']._serialized_end=3908
+  _globals['_HISTORYFILTER']._serialized_start=3911
+  _globals['_HISTORYFILTER']._serialized_end=4261
+  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_start=4264
+  _globals['_GETSTOCKHISTORYRESPONSE']._serialized_end=4417
+  _globals['_GETSTOCKLEVELASOFREQUEST']._serialized_start=4420
+  _globals['_GETSTOCKLEVELASOFREQUEST']._serialized_end=4678
+  _globals['_GETSTOCKLEVELASOFRESPONSE']._serialized_start=4681
+  _globals['_GETSTOCKLEVELASOFRESPONSE']._serialized_end=4953
+  _globals['_STOCKQUERYSERVICE']._serialized_start=5160
+  _globals['_STOCKQUERYSERVICE']._serialized_end=5926
 # @@protoc_insertion_point(module_scope)

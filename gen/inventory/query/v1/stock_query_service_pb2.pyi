@@ -6,9 +6,14 @@ isort:skip_file
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.type import date_pb2 as _date_pb2
 from inventory.query.v1 import consistency_pb2 as _consistency_pb2
+from inventory.query.v1 import time_range_pb2 as _time_range_pb2
+from inventory.type.v1 import item_pb2 as _item_pb2
+from inventory.type.v1 import lot_pb2 as _lot_pb2
 from inventory.type.v1 import stock_pb2 as _stock_pb2
 import builtins as _builtins
 import sys
@@ -20,6 +25,28 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _LevelOrder:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _LevelOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_LevelOrder.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    LEVEL_ORDER_UNSPECIFIED: _LevelOrder.ValueType  # 0
+    """By location_id, then by SKU."""
+    LEVEL_ORDER_LOCATION_ID: _LevelOrder.ValueType  # 1
+    LEVEL_ORDER_SKU: _LevelOrder.ValueType  # 2
+    """By SKU, then by location_id."""
+
+class LevelOrder(_LevelOrder, metaclass=_LevelOrderEnumTypeWrapper):
+    """The order of a list of levels."""
+
+LEVEL_ORDER_UNSPECIFIED: LevelOrder.ValueType  # 0
+"""By location_id, then by SKU."""
+LEVEL_ORDER_LOCATION_ID: LevelOrder.ValueType  # 1
+LEVEL_ORDER_SKU: LevelOrder.ValueType  # 2
+"""By SKU, then by location_id."""
+Global___LevelOrder: _TypeAlias = LevelOrder  # noqa: Y015
 
 class _HistoryOrder:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -156,6 +183,214 @@ class BatchGetStockLevelsResponse(_message.Message):
 Global___BatchGetStockLevelsResponse: _TypeAlias = BatchGetStockLevelsResponse  # noqa: Y015
 
 @_typing.final
+class ListStockLevelsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    ORDER_BY_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 100 when 0."""
+    page_token: _builtins.str
+    """The next_page_token of the page before; every other field but consistency must be the same."""
+    order_by: Global___LevelOrder.ValueType
+    @_builtins.property
+    def filter(self) -> Global___LevelFilter: ...
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___LevelFilter | None = ...,
+        order_by: Global___LevelOrder.ValueType = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStockLevelsRequest: _TypeAlias = ListStockLevelsRequest  # noqa: Y015
+
+@_typing.final
+class LevelFilter(_message.Message):
+    """What a level must be to be listed; a field that is not set asks nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_IDS_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    BACKORDERED_FIELD_NUMBER: _builtins.int
+    IN_STOCK_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    low: _builtins.bool
+    """It is low: see StockLevel."""
+    backordered: _builtins.bool
+    """Units of it are backordered."""
+    in_stock: _builtins.bool
+    """Units of it are there: on_hand is not 0."""
+    @_builtins.property
+    def location_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """At one of these locations."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location_ids: _abc.Iterable[_builtins.str] | None = ...,
+        low: _builtins.bool = ...,
+        backordered: _builtins.bool = ...,
+        in_stock: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backordered", b"backordered", "in_stock", b"in_stock", "location_ids", b"location_ids", "low", b"low", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LevelFilter: _TypeAlias = LevelFilter  # noqa: Y015
+
+@_typing.final
+class ListStockLevelsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LEVELS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]: ...
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
+    def __init__(
+        self,
+        *,
+        levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
+        next_page_token: _builtins.str = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "levels", b"levels", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListStockLevelsResponse: _TypeAlias = ListStockLevelsResponse  # noqa: Y015
+
+@_typing.final
+class ListLotsRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most 1000; 100 when 0."""
+    page_token: _builtins.str
+    """The next_page_token of the page before; every other field but consistency must be the same."""
+    @_builtins.property
+    def filter(self) -> Global___LotFilter: ...
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        filter: Global___LotFilter | None = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "page_size", b"page_size", "page_token", b"page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLotsRequest: _TypeAlias = ListLotsRequest  # noqa: Y015
+
+@_typing.final
+class LotFilter(_message.Message):
+    """What a lot must be to be listed; a field that is not set asks nothing."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    EXPIRES_FROM_FIELD_NUMBER: _builtins.int
+    EXPIRES_BEFORE_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    location_id: _builtins.str
+    @_builtins.property
+    def expires_from(self) -> _date_pb2.Date:
+        """It has an expiry_date, and that is this day or a later one."""
+
+    @_builtins.property
+    def expires_before(self) -> _date_pb2.Date:
+        """It has an expiry_date, and that comes before this day."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location_id: _builtins.str = ...,
+        expires_from: _date_pb2.Date | None = ...,
+        expires_before: _date_pb2.Date | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expires_before", b"expires_before", "expires_from", b"expires_from"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_before", b"expires_before", "expires_from", b"expires_from", "location_id", b"location_id", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LotFilter: _TypeAlias = LotFilter  # noqa: Y015
+
+@_typing.final
+class ListLotsResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOTS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    @_builtins.property
+    def lots(self) -> _containers.RepeatedCompositeFieldContainer[_lot_pb2.Lot]:
+        """By expiry_date, those that keep last, then by SKU, location_id and lot_id."""
+
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
+    def __init__(
+        self,
+        *,
+        lots: _abc.Iterable[_lot_pb2.Lot] | None = ...,
+        next_page_token: _builtins.str = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "lots", b"lots", "next_page_token", b"next_page_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListLotsResponse: _TypeAlias = ListLotsResponse  # noqa: Y015
+
+@_typing.final
 class GetAvailabilityRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -192,18 +427,35 @@ class GetAvailabilityResponse(_message.Message):
     BACKORDERED_FIELD_NUMBER: _builtins.int
     IN_TRANSIT_FIELD_NUMBER: _builtins.int
     LEVELS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COUNTED_FIELD_NUMBER: _builtins.int
+    COMPONENTS_FIELD_NUMBER: _builtins.int
+    LOCATIONS_FIELD_NUMBER: _builtins.int
     FRESHNESS_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     on_hand: _builtins.int
-    """Sums over all locations."""
+    """Sums over all locations. Of a bundle, available and sellable are how many all locations can serve
+    together, a component perhaps from several of them, and the other sums are 0.
+    """
     reserved: _builtins.int
     available: _builtins.int
     sellable: _builtins.int
     backordered: _builtins.int
     in_transit: _builtins.int
+    kind: _item_pb2.ItemKind.ValueType
+    counted: _builtins.bool
+    """Whether it has stock of its own. One that has none, and is no bundle, never runs out: its figures are 0."""
     @_builtins.property
     def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]:
-        """By location_id."""
+        """By location_id. None of a bundle."""
+
+    @_builtins.property
+    def components(self) -> _containers.RepeatedCompositeFieldContainer[Global___ComponentAvailability]:
+        """Of a bundle: what one takes, in the order of the item."""
+
+    @_builtins.property
+    def locations(self) -> _containers.RepeatedCompositeFieldContainer[Global___BundleAvailability]:
+        """Of a bundle: the locations that can serve at least one from their own available units, by location_id."""
 
     @_builtins.property
     def freshness(self) -> _consistency_pb2.Freshness:
@@ -220,15 +472,80 @@ class GetAvailabilityResponse(_message.Message):
         backordered: _builtins.int = ...,
         in_transit: _builtins.int = ...,
         levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
+        kind: _item_pb2.ItemKind.ValueType = ...,
+        counted: _builtins.bool = ...,
+        components: _abc.Iterable[Global___ComponentAvailability] | None = ...,
+        locations: _abc.Iterable[Global___BundleAvailability] | None = ...,
         freshness: _consistency_pb2.Freshness | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "freshness", b"freshness", "in_transit", b"in_transit", "levels", b"levels", "on_hand", b"on_hand", "reserved", b"reserved", "sellable", b"sellable", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "components", b"components", "counted", b"counted", "freshness", b"freshness", "in_transit", b"in_transit", "kind", b"kind", "levels", b"levels", "locations", b"locations", "on_hand", b"on_hand", "reserved", b"reserved", "sellable", b"sellable", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetAvailabilityResponse: _TypeAlias = GetAvailabilityResponse  # noqa: Y015
+
+@_typing.final
+class ComponentAvailability(_message.Message):
+    """What there is of a component of a bundle."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    QUANTITY_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    SELLABLE_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    quantity: _builtins.int
+    """Units of it that one bundle takes."""
+    available: _builtins.int
+    """Sums over all locations."""
+    sellable: _builtins.int
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        quantity: _builtins.int = ...,
+        available: _builtins.int = ...,
+        sellable: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "quantity", b"quantity", "sellable", b"sellable", "sku", b"sku"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ComponentAvailability: _TypeAlias = ComponentAvailability  # noqa: Y015
+
+@_typing.final
+class BundleAvailability(_message.Message):
+    """How many of a bundle one location can serve alone."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    SELLABLE_FIELD_NUMBER: _builtins.int
+    location_id: _builtins.str
+    available: _builtins.int
+    """From what is available of every component."""
+    sellable: _builtins.int
+    """From what is sellable of every component."""
+    def __init__(
+        self,
+        *,
+        location_id: _builtins.str = ...,
+        available: _builtins.int = ...,
+        sellable: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "location_id", b"location_id", "sellable", b"sellable"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BundleAvailability: _TypeAlias = BundleAvailability  # noqa: Y015
 
 @_typing.final
 class GetStockHistoryRequest(_message.Message):
@@ -239,6 +556,7 @@ class GetStockHistoryRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    FILTER_FIELD_NUMBER: _builtins.int
     CONSISTENCY_FIELD_NUMBER: _builtins.int
     sku: _builtins.str
     location_id: _builtins.str
@@ -248,6 +566,8 @@ class GetStockHistoryRequest(_message.Message):
     """At most 1000; 100 when 0."""
     page_token: _builtins.str
     """The next_page_token of the page before; every other field but consistency must be the same."""
+    @_builtins.property
+    def filter(self) -> Global___HistoryFilter: ...
     @_builtins.property
     def consistency(self) -> _consistency_pb2.Consistency:
         """How fresh the answer must be. The ledger is never behind: every requirement is met."""
@@ -260,15 +580,59 @@ class GetStockHistoryRequest(_message.Message):
         order_by: Global___HistoryOrder.ValueType = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        filter: Global___HistoryFilter | None = ...,
         consistency: _consistency_pb2.Consistency | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location_id", b"location_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "filter", b"filter", "location_id", b"location_id", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "sku", b"sku"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStockHistoryRequest: _TypeAlias = GetStockHistoryRequest  # noqa: Y015
+
+@_typing.final
+class HistoryFilter(_message.Message):
+    """What an entry must be to be listed; a field that is not set asks nothing. The more entries between two
+    that match, the longer a page takes: a stretch of time bounds that.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RECORD_TIME_FIELD_NUMBER: _builtins.int
+    KINDS_FIELD_NUMBER: _builtins.int
+    REASONS_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
+    LOT_ID_FIELD_NUMBER: _builtins.int
+    actor: _builtins.str
+    """Exactly this one."""
+    reference: _builtins.str
+    """Exactly this one."""
+    lot_id: _builtins.str
+    @_builtins.property
+    def record_time(self) -> _time_range_pb2.TimeRange: ...
+    @_builtins.property
+    def kinds(self) -> _containers.RepeatedScalarFieldContainer[_stock_pb2.MovementKind.ValueType]: ...
+    @_builtins.property
+    def reasons(self) -> _containers.RepeatedScalarFieldContainer[_stock_pb2.MovementReason.ValueType]: ...
+    def __init__(
+        self,
+        *,
+        record_time: _time_range_pb2.TimeRange | None = ...,
+        kinds: _abc.Iterable[_stock_pb2.MovementKind.ValueType] | None = ...,
+        reasons: _abc.Iterable[_stock_pb2.MovementReason.ValueType] | None = ...,
+        actor: _builtins.str = ...,
+        reference: _builtins.str = ...,
+        lot_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "kinds", b"kinds", "lot_id", b"lot_id", "reasons", b"reasons", "record_time", b"record_time", "reference", b"reference"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___HistoryFilter: _TypeAlias = HistoryFilter  # noqa: Y015
 
 @_typing.final
 class GetStockHistoryResponse(_message.Message):
@@ -301,3 +665,91 @@ class GetStockHistoryResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStockHistoryResponse: _TypeAlias = GetStockHistoryResponse  # noqa: Y015
+
+@_typing.final
+class GetStockLevelAsOfRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    TIME_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    location_id: _builtins.str
+    @_builtins.property
+    def time(self) -> _timestamp_pb2.Timestamp:
+        """Entries recorded at this instant are in the answer."""
+
+    @_builtins.property
+    def consistency(self) -> _consistency_pb2.Consistency:
+        """How fresh the answer must be."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location_id: _builtins.str = ...,
+        time: _timestamp_pb2.Timestamp | None = ...,
+        consistency: _consistency_pb2.Consistency | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "time", b"time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "location_id", b"location_id", "sku", b"sku", "time", b"time"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockLevelAsOfRequest: _TypeAlias = GetStockLevelAsOfRequest  # noqa: Y015
+
+@_typing.final
+class GetStockLevelAsOfResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKU_FIELD_NUMBER: _builtins.int
+    LOCATION_ID_FIELD_NUMBER: _builtins.int
+    ON_HAND_FIELD_NUMBER: _builtins.int
+    RESERVED_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FIELD_NUMBER: _builtins.int
+    BACKORDERED_FIELD_NUMBER: _builtins.int
+    IN_TRANSIT_FIELD_NUMBER: _builtins.int
+    VERSION_FIELD_NUMBER: _builtins.int
+    UPDATE_TIME_FIELD_NUMBER: _builtins.int
+    FRESHNESS_FIELD_NUMBER: _builtins.int
+    sku: _builtins.str
+    location_id: _builtins.str
+    on_hand: _builtins.int
+    reserved: _builtins.int
+    available: _builtins.int
+    """on_hand - reserved."""
+    backordered: _builtins.int
+    in_transit: _builtins.int
+    version: _builtins.int
+    """The version of the level at the instant."""
+    @_builtins.property
+    def update_time(self) -> _timestamp_pb2.Timestamp:
+        """When the entry that made it so was recorded."""
+
+    @_builtins.property
+    def freshness(self) -> _consistency_pb2.Freshness:
+        """Where the answer comes from, and how old it may be."""
+
+    def __init__(
+        self,
+        *,
+        sku: _builtins.str = ...,
+        location_id: _builtins.str = ...,
+        on_hand: _builtins.int = ...,
+        reserved: _builtins.int = ...,
+        available: _builtins.int = ...,
+        backordered: _builtins.int = ...,
+        in_transit: _builtins.int = ...,
+        version: _builtins.int = ...,
+        update_time: _timestamp_pb2.Timestamp | None = ...,
+        freshness: _consistency_pb2.Freshness | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["freshness", b"freshness", "update_time", b"update_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["available", b"available", "backordered", b"backordered", "freshness", b"freshness", "in_transit", b"in_transit", "location_id", b"location_id", "on_hand", b"on_hand", "reserved", b"reserved", "sku", b"sku", "update_time", b"update_time", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStockLevelAsOfResponse: _TypeAlias = GetStockLevelAsOfResponse  # noqa: Y015

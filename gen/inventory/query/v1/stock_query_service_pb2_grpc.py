@@ -48,6 +48,16 @@ class StockQueryServiceStub:
                 request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.BatchGetStockLevelsRequest.SerializeToString,
                 response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.BatchGetStockLevelsResponse.FromString,
                 _registered_method=True)
+        self.ListStockLevels = channel.unary_unary(
+                '/inventory.query.v1.StockQueryService/ListStockLevels',
+                request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsResponse.FromString,
+                _registered_method=True)
+        self.ListLots = channel.unary_unary(
+                '/inventory.query.v1.StockQueryService/ListLots',
+                request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsResponse.FromString,
+                _registered_method=True)
         self.GetAvailability = channel.unary_unary(
                 '/inventory.query.v1.StockQueryService/GetAvailability',
                 request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetAvailabilityRequest.SerializeToString,
@@ -57,6 +67,11 @@ class StockQueryServiceStub:
                 '/inventory.query.v1.StockQueryService/GetStockHistory',
                 request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryRequest.SerializeToString,
                 response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryResponse.FromString,
+                _registered_method=True)
+        self.GetStockLevelAsOf = channel.unary_unary(
+                '/inventory.query.v1.StockQueryService/GetStockLevelAsOf',
+                request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.FromString,
                 _registered_method=True)
 
 
@@ -82,8 +97,27 @@ class StockQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListStockLevels(self, request, context):
+        """The levels, filtered and in order, page by page. A page token stays valid while levels come and change:
+        none that matches throughout is left out or repeated. A page may hold fewer than asked for, even none,
+        while next_page_token says that there may be more: so a filter that little matches is answered in
+        bounded time, too. May answer INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListLots(self, request, context):
+        """The lots that have units, those that expire first before the others, page by page as in
+        ListStockLevels. May answer INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def GetAvailability(self, request, context):
-        """The stock of one item over all its locations, with its totals. May answer ITEM_NOT_FOUND.
+        """The stock of one item over all its locations, with its totals; of a bundle, how many its components
+        make. May answer ITEM_NOT_FOUND.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +126,15 @@ class StockQueryServiceServicer:
     def GetStockHistory(self, request, context):
         """The entries of the ledger for one item, at one location or at all. Read from the ledger itself:
         never behind. May answer ITEM_NOT_FOUND and INVALID_PAGE_TOKEN.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStockLevelAsOf(self, request, context):
+        """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
+        from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
+        LEVEL_NOT_FOUND: it had not been stocked there by then.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -110,6 +153,16 @@ def add_StockQueryServiceServicer_to_server(servicer, server):
                     request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.BatchGetStockLevelsRequest.FromString,
                     response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.BatchGetStockLevelsResponse.SerializeToString,
             ),
+            'ListStockLevels': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListStockLevels,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsResponse.SerializeToString,
+            ),
+            'ListLots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListLots,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsResponse.SerializeToString,
+            ),
             'GetAvailability': grpc.unary_unary_rpc_method_handler(
                     servicer.GetAvailability,
                     request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetAvailabilityRequest.FromString,
@@ -119,6 +172,11 @@ def add_StockQueryServiceServicer_to_server(servicer, server):
                     servicer.GetStockHistory,
                     request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryRequest.FromString,
                     response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryResponse.SerializeToString,
+            ),
+            'GetStockLevelAsOf': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStockLevelAsOf,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -190,6 +248,60 @@ class StockQueryService:
             _registered_method=True)
 
     @staticmethod
+    def ListStockLevels(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.query.v1.StockQueryService/ListStockLevels',
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListStockLevelsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListLots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.query.v1.StockQueryService/ListLots',
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.ListLotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def GetAvailability(request,
             target,
             options=(),
@@ -233,6 +345,33 @@ class StockQueryService:
             '/inventory.query.v1.StockQueryService/GetStockHistory',
             inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryRequest.SerializeToString,
             inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockHistoryResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStockLevelAsOf(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.query.v1.StockQueryService/GetStockLevelAsOf',
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.FromString,
             options,
             channel_credentials,
             insecure,

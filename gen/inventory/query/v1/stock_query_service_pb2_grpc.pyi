@@ -43,11 +43,28 @@ class StockQueryServiceStub:
     """The stock of up to 500 items and locations in one round trip. Levels that do not exist are named
     in the answer, not an error.
     """
+    ListStockLevels: _grpc.UnaryUnaryMultiCallable[_stock_query_service_pb2.ListStockLevelsRequest, _stock_query_service_pb2.ListStockLevelsResponse]
+    """The levels, filtered and in order, page by page. A page token stays valid while levels come and change:
+    none that matches throughout is left out or repeated. A page may hold fewer than asked for, even none,
+    while next_page_token says that there may be more: so a filter that little matches is answered in
+    bounded time, too. May answer INVALID_PAGE_TOKEN.
+    """
+    ListLots: _grpc.UnaryUnaryMultiCallable[_stock_query_service_pb2.ListLotsRequest, _stock_query_service_pb2.ListLotsResponse]
+    """The lots that have units, those that expire first before the others, page by page as in
+    ListStockLevels. May answer INVALID_PAGE_TOKEN.
+    """
     GetAvailability: _grpc.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetAvailabilityRequest, _stock_query_service_pb2.GetAvailabilityResponse]
-    """The stock of one item over all its locations, with its totals. May answer ITEM_NOT_FOUND."""
+    """The stock of one item over all its locations, with its totals; of a bundle, how many its components
+    make. May answer ITEM_NOT_FOUND.
+    """
     GetStockHistory: _grpc.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetStockHistoryRequest, _stock_query_service_pb2.GetStockHistoryResponse]
     """The entries of the ledger for one item, at one location or at all. Read from the ledger itself:
     never behind. May answer ITEM_NOT_FOUND and INVALID_PAGE_TOKEN.
+    """
+    GetStockLevelAsOf: _grpc.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetStockLevelAsOfRequest, _stock_query_service_pb2.GetStockLevelAsOfResponse]
+    """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
+    from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
+    LEVEL_NOT_FOUND: it had not been stocked there by then.
     """
 
 @_typing.type_check_only
@@ -65,11 +82,28 @@ class StockQueryServiceAsyncStub(StockQueryServiceStub):
     """The stock of up to 500 items and locations in one round trip. Levels that do not exist are named
     in the answer, not an error.
     """
+    ListStockLevels: _aio.UnaryUnaryMultiCallable[_stock_query_service_pb2.ListStockLevelsRequest, _stock_query_service_pb2.ListStockLevelsResponse]  # type: ignore[assignment]
+    """The levels, filtered and in order, page by page. A page token stays valid while levels come and change:
+    none that matches throughout is left out or repeated. A page may hold fewer than asked for, even none,
+    while next_page_token says that there may be more: so a filter that little matches is answered in
+    bounded time, too. May answer INVALID_PAGE_TOKEN.
+    """
+    ListLots: _aio.UnaryUnaryMultiCallable[_stock_query_service_pb2.ListLotsRequest, _stock_query_service_pb2.ListLotsResponse]  # type: ignore[assignment]
+    """The lots that have units, those that expire first before the others, page by page as in
+    ListStockLevels. May answer INVALID_PAGE_TOKEN.
+    """
     GetAvailability: _aio.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetAvailabilityRequest, _stock_query_service_pb2.GetAvailabilityResponse]  # type: ignore[assignment]
-    """The stock of one item over all its locations, with its totals. May answer ITEM_NOT_FOUND."""
+    """The stock of one item over all its locations, with its totals; of a bundle, how many its components
+    make. May answer ITEM_NOT_FOUND.
+    """
     GetStockHistory: _aio.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetStockHistoryRequest, _stock_query_service_pb2.GetStockHistoryResponse]  # type: ignore[assignment]
     """The entries of the ledger for one item, at one location or at all. Read from the ledger itself:
     never behind. May answer ITEM_NOT_FOUND and INVALID_PAGE_TOKEN.
+    """
+    GetStockLevelAsOf: _aio.UnaryUnaryMultiCallable[_stock_query_service_pb2.GetStockLevelAsOfRequest, _stock_query_service_pb2.GetStockLevelAsOfResponse]  # type: ignore[assignment]
+    """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
+    from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
+    LEVEL_NOT_FOUND: it had not been stocked there by then.
     """
 
 class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -98,12 +132,36 @@ class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def ListStockLevels(
+        self,
+        request: _stock_query_service_pb2.ListStockLevelsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_query_service_pb2.ListStockLevelsResponse, _abc.Awaitable[_stock_query_service_pb2.ListStockLevelsResponse]]:
+        """The levels, filtered and in order, page by page. A page token stays valid while levels come and change:
+        none that matches throughout is left out or repeated. A page may hold fewer than asked for, even none,
+        while next_page_token says that there may be more: so a filter that little matches is answered in
+        bounded time, too. May answer INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def ListLots(
+        self,
+        request: _stock_query_service_pb2.ListLotsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_query_service_pb2.ListLotsResponse, _abc.Awaitable[_stock_query_service_pb2.ListLotsResponse]]:
+        """The lots that have units, those that expire first before the others, page by page as in
+        ListStockLevels. May answer INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
     def GetAvailability(
         self,
         request: _stock_query_service_pb2.GetAvailabilityRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_stock_query_service_pb2.GetAvailabilityResponse, _abc.Awaitable[_stock_query_service_pb2.GetAvailabilityResponse]]:
-        """The stock of one item over all its locations, with its totals. May answer ITEM_NOT_FOUND."""
+        """The stock of one item over all its locations, with its totals; of a bundle, how many its components
+        make. May answer ITEM_NOT_FOUND.
+        """
 
     @_abc_1.abstractmethod
     def GetStockHistory(
@@ -113,6 +171,17 @@ class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_query_service_pb2.GetStockHistoryResponse, _abc.Awaitable[_stock_query_service_pb2.GetStockHistoryResponse]]:
         """The entries of the ledger for one item, at one location or at all. Read from the ledger itself:
         never behind. May answer ITEM_NOT_FOUND and INVALID_PAGE_TOKEN.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStockLevelAsOf(
+        self,
+        request: _stock_query_service_pb2.GetStockLevelAsOfRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_stock_query_service_pb2.GetStockLevelAsOfResponse, _abc.Awaitable[_stock_query_service_pb2.GetStockLevelAsOfResponse]]:
+        """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
+        from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
+        LEVEL_NOT_FOUND: it had not been stocked there by then.
         """
 
 def add_StockQueryServiceServicer_to_server(servicer: StockQueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
