@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from functools import partial
-from typing import TypeVar
 from uuid import uuid4
 
 import grpc
@@ -21,7 +20,6 @@ from client import (
     InventoryClient,
     InventoryError,
     ItemNotFoundError,
-    NotFoundError,
     RequestIdReusedError,
     VersionMismatchError,
     error_from_status,
@@ -48,13 +46,11 @@ from inventory.type.v1.stock_pb2 import (
     StockLevel,
 )
 from serving.reflection import PUBLIC_SERVICES
+from tests.soon import soon
 from tests.stack_fixture import RunningStack
 from tests.workers import workers
 
 pytestmark = pytest.mark.stack
-
-PATIENCE = 20.0
-T = TypeVar("T")
 
 
 class Shop:
@@ -132,25 +128,6 @@ async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
         shop = Shop(client)
         await shop.open()
         yield shop
-
-
-async def soon(read: Callable[[], Awaitable[T]], shown: Callable[[T], bool]) -> T:
-    """Read until what was committed is shown; return that."""
-    last: object = None
-    try:
-        async with asyncio.timeout(PATIENCE):
-            while True:
-                try:
-                    answer = await read()
-                except NotFoundError as error:
-                    last = error
-                else:
-                    if shown(answer):
-                        return answer
-                    last = answer
-                await asyncio.sleep(0.005)
-    except TimeoutError:
-        raise AssertionError(f"not shown within {PATIENCE} s, but: {last}") from None
 
 
 async def test_a_change_of_every_kind_arrives_at_the_query_side(shop: Shop) -> None:
@@ -344,7 +321,7 @@ async def test_reflection_tells_the_whole_contract(stack: RunningStack, version:
         )
         listed, *files = [answer async for answer in reflect(iter(requests), timeout=10)]
     assert {service.name for service in listed.list_services_response.service} == set(PUBLIC_SERVICES)
-    assert len(PUBLIC_SERVICES) == 9
+    assert len(PUBLIC_SERVICES) == 10
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in files)
 
 
