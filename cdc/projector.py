@@ -1,6 +1,7 @@
 """The pure heart of the projector: from records of the journal to changes of the read model."""
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -9,6 +10,7 @@ from uuid import UUID
 from google.protobuf.message import DecodeError
 
 from inventory.journal.v1.transaction_pb2 import Transaction
+from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Changes, Commits
 
 Name = tuple[str, ...]
@@ -84,7 +86,29 @@ def fold(transactions: Sequence[Transaction]) -> Changes:
 
     The order of the transactions and their repetition do not matter.
     """
-    return Changes(**{kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()})
+    newest = {kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()}
+    return Changes(**newest, follows=_follows(transactions, newest["levels"]))
+
+
+def _follows(
+    transactions: Sequence[Transaction], levels: Collection[StockLevel]
+) -> Mapping[tuple[str, str], int]:
+    """Return the version that each level's changes follow: the entries that led to it are dense.
+
+    A level whose last entry came with an earlier run of records is left out.
+    """
+    entries: dict[tuple[str, str], set[int]] = defaultdict(set)
+    for transaction in transactions:
+        for entry in transaction.movements:
+            entries[entry.sku, entry.location_id].add(entry.version)
+    follows = {}
+    for level in levels:
+        name, version = (level.sku, level.location_id), level.version
+        while version in entries[name]:
+            version -= 1
+        if version < level.version:
+            follows[name] = version
+    return follows
 
 
 def commits(transactions: Sequence[Transaction]) -> Commits:

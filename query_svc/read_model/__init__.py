@@ -3,12 +3,13 @@
 The only package that knows Redis.
 """
 
-from query_svc.read_model.apply import Applied, ReadModelWriter, connect_writer
+from query_svc.read_model.apply import Applied, Gap, ReadModelWriter, connect_writer
 from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
 from query_svc.read_model.get import ReadModel, connect
 from query_svc.read_model.keys import GENERATION, bucket_of
+from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
 from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
-from query_svc.read_model.rows import Changes
+from query_svc.read_model.rows import Changes, Versioned
 from query_svc.read_model.walk import Span
 
 __all__ = [
@@ -16,6 +17,8 @@ __all__ = [
     "Applied",
     "Changes",
     "Commits",
+    "Gap",
+    "Maintenance",
     "Mark",
     "Marks",
     "ReadModel",
@@ -24,8 +27,11 @@ __all__ = [
     "ReadModelUnavailableError",
     "ReadModelWriter",
     "Span",
+    "Stored",
+    "Versioned",
     "bucket_of",
     "connect",
+    "connect_maintenance",
     "connect_marks",
     "connect_writer",
 ]

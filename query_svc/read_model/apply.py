@@ -20,6 +20,15 @@ from query_svc.read_model.rows import Changes, Row, rows_of
 _REWOUND = ("REWOUND", "Function not found")
 
 
+class Gap(NamedTuple):
+    """Changes of a level that have never come: those after version `after`, up to `until`."""
+
+    sku: str
+    location_id: str
+    after: int
+    until: int
+
+
 class Applied(NamedTuple):
     """How many changes were taken, and how many were not newer than what is there."""
 
@@ -47,6 +56,7 @@ class ReadModelWriter:
         self._source = ""
         self._offsets: list[bytes] = [b""] * BUCKETS
         self._end = b""
+        self._gaps: list[Gap] = []
 
     async def resume(self, source: str) -> int | None:
         """Return the offset from which on some bucket or mark lacks `source`; None: from the beginning."""
@@ -75,6 +85,11 @@ class ReadModelWriter:
         with _rewound():
             await self._marked.write(commits, self._end)
         return applied
+
+    def take_gaps(self) -> list[Gap]:
+        """Return the gaps that were noticed since the last call."""
+        gaps, self._gaps = self._gaps, []
+        return gaps
 
     async def settle(self) -> None:
         """Give the offset of the last `apply` to the buckets it has not touched. One round trip at most.
@@ -111,20 +126,18 @@ class ReadModelWriter:
         await self.close()
 
     async def _call(self, grouped: Mapping[int, Sequence[Row]]) -> Applied:
-        commands: list[Command] = []
-        for bucket, rows in grouped.items():
-            names = {name for indexes in {row.indexes for row in rows} for name in indexes}
-            keys = [self._keys.offsets(bucket), self._keys.entries(bucket)]
-            keys += [row.key for row in rows]
-            keys += [self._keys.of_bucket(bucket, name) for name in names]
-            arguments: list[str | bytes] = [self._source, self._offsets[bucket], self._end]
-            for row in rows:
-                arguments += (row.field, row.value, row.kept, row.current)
-            commands.append(("FCALL", functions.APPLY, len(keys), *keys, *arguments))
+        commands = [
+            command(self._keys, bucket, rows, (self._source, self._offsets[bucket], self._end))
+            for bucket, rows in grouped.items()
+        ]
         with _rewound():
             counts = await self._line.ask(commands)
-        for bucket in grouped:
+        for (bucket, rows), (_, _, gaps) in zip(grouped.items(), counts, strict=True):
             self._offsets[bucket] = self._end
+            for number, known in zip(gaps[::2], gaps[1::2], strict=True):
+                row = rows[number - 1]
+                sku = self._keys.sku_of_levels(row.key)
+                self._gaps.append(Gap(sku, row.field, known, int(row.follows)))
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
 
     async def _read_offsets(self) -> list[bytes]:
@@ -143,6 +156,22 @@ def _rewound() -> Iterator[None]:
         if str(error).startswith(_REWOUND):
             raise ReadModelRewoundError(str(error)) from error
         raise
+
+
+def command(
+    keys: Keys, bucket: int, rows: Sequence[Row], position: tuple[str, bytes, bytes] = ("", b"", b"")
+) -> Command:
+    """Return the call that applies rows of one bucket.
+
+    `position` is their source with the offset it must stand at and the one to record, empty for no source.
+    """
+    names = {name for indexes in {row.indexes for row in rows} for name in indexes}
+    called = [keys.offsets(bucket), keys.entries(bucket), *(row.key for row in rows)]
+    called += [keys.of_bucket(bucket, name) for name in names]
+    arguments: list[str | bytes | int] = [*position]
+    for row in rows:
+        arguments += (row.field, row.value, row.kept, row.current, row.follows)
+    return ("FCALL", functions.APPLY, len(called), *called, *arguments)
 
 
 def connect_writer(url: str, *, generation: str = GENERATION, timeout: float = 5.0) -> ReadModelWriter:

@@ -3,12 +3,14 @@
 --
 -- KEYS: the bucket's hash of offsets, its hash of entries, then for each change the hash its row belongs to,
 --       then the indexes that the rows may stand in.
--- ARGV: the source, the offset it must stand at ('' for none), the offset to record, then for each change
---       its field; its value, which begins with its version in decimal and a mark; the entries that its row
---       keeps for ever; and those it has until its next version, of which the mark says whether it has any.
+-- ARGV: the source ('' for changes of no source, with no offset), the offset it must stand at ('' for none),
+--       the offset to record, then for each change its field; its value, which begins with its version in
+--       decimal and a mark; the entries that its row keeps for ever; those it has until its next version, of
+--       which the mark says whether it has any; and the version that it follows ('' if that is not known).
 -- Entries are index \1 member \2, one after the other; an index is named by its key without the tag.
--- Returns how many changes were applied and how many were not newer than what is there. Fails with
--- REWOUND, having done nothing, when the source stands elsewhere than expected.
+-- Returns how many changes were applied, how many were not newer than what is there, and for each before
+-- which versions are missing, its number and the version that was there (0 for none). Fails with REWOUND,
+-- having done nothing, when the source stands elsewhere than expected.
 
 local HAS_ENTRIES = '*'
 
@@ -32,26 +34,28 @@ end
 
 local function apply(keys, args)
     local source, expected, offset = args[1], args[2], args[3]
-    local held = redis.call('HGET', keys[1], source) or ''
+    local held = source == '' and expected or redis.call('HGET', keys[1], source) or ''
     if held ~= expected then
         return redis.error_reply(
             "REWOUND " .. keys[1] .. " holds offset '" .. held .. "' where '" .. expected .. "' was left"
         )
     end
     local tag = string.match(keys[1], '^.*:')
-    local changes, applied = (#args - 3) / 4, 0
+    local changes, applied, gaps = (#args - 3) / 5, 0, {}
     for i = 1, changes do
-        local key, at = keys[2 + i], 4 * i
-        local field, value, entries = args[at], args[at + 1], args[at + 3]
+        local key, at = keys[2 + i], 5 * i - 1
+        local field, value, entries, follows = args[at], args[at + 1], args[at + 3], tonumber(args[at + 4])
         local version = head(value)
         local current, mark = redis.call('HGET', key, field), ' '
-        local newer = not current
+        local known = 0
         if current then
-            local known
             known, mark = head(current)
-            newer = version > known
         end
-        if newer then
+        if version > known then
+            if follows and follows > known then
+                gaps[#gaps + 1] = i
+                gaps[#gaps + 1] = known
+            end
             redis.call('HSET', key, field, value)
             if not current then
                 enter(args[at + 2], tag)
@@ -72,8 +76,38 @@ local function apply(keys, args)
             applied = applied + 1
         end
     end
-    redis.call('HSET', keys[1], source, offset)
-    return { applied, changes - applied }
+    if source ~= '' then
+        redis.call('HSET', keys[1], source, offset)
+    end
+    return { applied, changes - applied, gaps }
+end
+
+-- Put a row in the place of what was seen there.
+--
+-- KEYS: the bucket's hash of entries, the hash that the row belongs to.
+-- ARGV: the row's field; the value that was seen ('' for none); the value to put ('' to take it away); the
+--       entries that what was seen has for ever; and those that the row has for ever, and for now.
+-- Returns 1, or 0, having done nothing, when something else is there.
+local function replace(keys, args)
+    local field, seen, value, former, kept, entries = unpack(args)
+    if (redis.call('HGET', keys[2], field) or '') ~= seen then
+        return 0
+    end
+    local tag, name = string.match(keys[1], '^.*:'), keys[2] .. '\0' .. field
+    withdraw(former .. (redis.call('HGET', keys[1], name) or ''), tag)
+    if value == '' then
+        redis.call('HDEL', keys[2], field)
+    else
+        redis.call('HSET', keys[2], field, value)
+        enter(kept .. entries, tag)
+    end
+    if entries == '' then
+        redis.call('HDEL', keys[1], name)
+    else
+        redis.call('HSET', keys[1], name, entries)
+    end
+    return 1
 end
 
 redis.register_function(LIBRARY, apply)
+redis.register_function(LIBRARY .. '_replace', replace)

@@ -26,6 +26,9 @@ def _library(kind: str, file: str) -> str:
 APPLY = _library("apply", "functions.lua")
 """Takes what is newer; its contract is in functions.lua."""
 
+REPLACE = f"{APPLY}_replace"
+"""Puts a row in the place of another, of the same library."""
+
 MARK = _library("mark", "marks.lua")
 """Marks transactions as applied; its contract is in marks.lua."""
 

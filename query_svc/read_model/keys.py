@@ -34,7 +34,15 @@ class Keys:
 
     def levels_pattern(self) -> str:
         """Return what SCAN takes for the keys of all levels."""
-        return f"{self.generation}:{{b*}}:levels:*"
+        return self.of_skus("levels")
+
+    def of_skus(self, kind: str) -> str:
+        """Return what SCAN takes for the keys of levels or lots, which have one for each SKU."""
+        return f"{self.generation}:{{b*}}:{kind}:*"
+
+    def pattern(self) -> str:
+        """Return what SCAN takes for all keys of the generation."""
+        return f"{self.generation}:{{b*"
 
     def sku_of_levels(self, key: str) -> str:
         """Return the SKU of a key of levels."""

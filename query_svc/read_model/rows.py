@@ -1,7 +1,7 @@
 """How each kind of thing is stored: its bucket, its hash, its field, its value, its entries in indexes."""
 
-from collections.abc import Collection, Iterator
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field, fields
 from typing import NamedTuple
 
 from inventory.type.v1.item_pb2 import Item
@@ -16,7 +16,7 @@ from query_svc.read_model.indexes import Entries, Entry, member
 from query_svc.read_model.keys import Keys, bucket_of
 from query_svc.read_model.values import pack, pack_level
 
-Versioned = Item | Location | Lot | Reservation | Order | Transfer
+Versioned = StockLevel | Item | Location | Lot | Reservation | Order | Transfer
 
 Place = tuple[int, str, str]
 """A bucket, the key of a hash in it, and a field of that."""
@@ -24,7 +24,11 @@ Place = tuple[int, str, str]
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What to put into the read model: each thing at most once."""
+    """What to put into the read model: each thing at most once.
+
+    `follows` has, for levels by (sku, location_id), the version that the first of their changes followed.
+    Where the read model holds an older one, changes have been lost on the way.
+    """
 
     levels: Collection[StockLevel] = ()
     items: Collection[Item] = ()
@@ -33,13 +37,17 @@ class Changes:
     reservations: Collection[Reservation] = ()
     orders: Collection[Order] = ()
     transfers: Collection[Transfer] = ()
+    follows: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     def __len__(self) -> int:
-        return sum(len(getattr(self, one.name)) for one in fields(self))
+        return sum(len(getattr(self, one.name)) for one in fields(self) if one.name != "follows")
 
 
 class Row(NamedTuple):
-    """A change as the function library takes it; `indexes` are those that such a thing may stand in."""
+    """A change as the function library takes it.
+
+    `indexes` are those that such a thing may stand in; `follows` is the version it follows, "" if not known.
+    """
 
     bucket: int
     key: str
@@ -48,6 +56,7 @@ class Row(NamedTuple):
     kept: str
     current: str
     indexes: tuple[str, ...]
+    follows: int | str = ""
 
 
 def rows_of(changes: Changes, keys: Keys) -> Iterator[Row]:
@@ -61,7 +70,8 @@ def rows_of(changes: Changes, keys: Keys) -> Iterator[Row]:
         place = (bucket_of(level.sku), keys.levels(level.sku), level.location_id)
         kept, current = indexes.of_level(level)
         value = pack_level(level, has_entries=bool(current))
-        yield Row(*place, value, _text(kept), _text(current), indexes.LEVELS)
+        follows = changes.follows.get((level.sku, level.location_id), "")
+        yield Row(*place, value, _text(kept), _text(current), indexes.LEVELS, follows)
     for lot in changes.lots:
         place = (bucket_of(lot.sku), keys.lots(lot.sku), member(lot.location_id, lot.lot_id))
         yield _row(place, lot, indexes.of_lot(lot), indexes.LOTS)

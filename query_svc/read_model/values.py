@@ -27,6 +27,12 @@ def unpack(kind: type[M], value: bytes) -> M:
     return kind.FromString(value.lstrip(b"0123456789")[1:])
 
 
+def version_of(value: bytes) -> int:
+    """Return the version of a stored value, 0 when it begins with none."""
+    digits = len(value) - len(value.lstrip(b"0123456789"))
+    return int(value[:digits] or b"0")
+
+
 def pack_level(level: StockLevel, *, has_entries: bool = False) -> bytes:
     """Return the stored form of a level, without the two names that its key and field already say.
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from cdc.projector import UndecodableError, decode, fold, project
 from inventory.journal.v1.transaction_pb2 import Transaction
+from inventory.type.v1.stock_pb2 import StockMovement
 from query_svc.read_model import Changes, Commits
 from tests.stock import item, level, location, lot, order, reservation, transaction, transfer
 
@@ -104,3 +105,22 @@ def test_a_transaction_counts_once_its_last_part_is_there() -> None:
     assert project(records[:2]).commits == Commits([UUID(int=1).bytes], 5000)
     assert project(records).commits == Commits([UUID(int=1).bytes, UUID(int=2).bytes], 6000)
     assert project([]).commits == Commits([], 0)
+
+
+@pytest.mark.parametrize(
+    ("entries", "version", "expected"),
+    [
+        ([4, 5, 6], 6, 3),
+        ([1], 1, 0),
+        ([2, 3, 7, 8], 8, 6),  # of what is missing in between, the last is told
+        ([6, 5], 6, 4),
+        ([5], 6, None),  # its last entry came before
+        ([], 6, None),
+    ],
+)
+def test_the_version_that_a_level_follows_is_known_from_its_entries(
+    entries: list[int], version: int, expected: int | None
+) -> None:
+    records = [transaction(1, level("A", "W", version))]
+    records[0].movements.extend(StockMovement(sku="A", location_id="W", version=one) for one in entries)
+    assert fold(records).follows == ({} if expected is None else {("A", "W"): expected})

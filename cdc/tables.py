@@ -1,0 +1,103 @@
+"""The tables whose rows the read model shows, each with its key: read a page at a time, or by name."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg import AsyncConnection, Error, sql
+from psycopg.rows import dict_row
+
+from query_svc import rows
+from query_svc.read_model import Versioned
+from query_svc.rows import Row
+
+Name = tuple[str, ...]
+"""What names a thing: the columns of its key, in their order."""
+
+Connection = AsyncConnection[Row]
+
+DatabaseError = Error
+"""Anything that goes wrong with the database."""
+
+
+async def connect_database(url: str, *, connect_timeout: float = 5.0) -> Connection:
+    """Return a connection that only reads, each statement in a snapshot of its own. Raise DatabaseError."""
+    return await AsyncConnection[Row].connect(
+        url,
+        autocommit=True,
+        row_factory=dict_row,
+        connect_timeout=int(connect_timeout),
+        options="-c default_transaction_read_only=on -c statement_timeout=60000",
+    )
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table: `kind` is the field of the read model's Changes that takes its rows."""
+
+    kind: str
+    key: Mapping[str, str]
+    """The key's columns, in order, with their types."""
+    message: Callable[[Row], Any]
+    called: str
+    """What to call one of its rows by its name, for people."""
+
+    async def page(self, connection: Connection, after: Name | None, size: int) -> list[Row]:
+        """Return the next rows in the order of their keys, from the beginning or after a name."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
+        beyond: sql.Composable = sql.SQL("")
+        if after is not None:
+            beyond = sql.SQL("WHERE ({}) > ({})").format(columns, self._typed("%s::{}"))
+        statement = sql.SQL("SELECT * FROM {} {} ORDER BY {} LIMIT %s").format(
+            sql.Identifier(self.kind_table), beyond, columns
+        )
+        cursor = await connection.execute(statement, [*(after or ()), size])
+        return await cursor.fetchall()
+
+    async def named(self, connection: Connection, names: Iterable[Name]) -> list[Row]:
+        """Return the rows there are of these names, in no order."""
+        wanted = list(names)
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
+        statement = sql.SQL("SELECT t.* FROM {} AS t JOIN unnest({}) AS k ({}) USING ({})").format(
+            sql.Identifier(self.kind_table), self._typed("%s::{}[]"), columns, columns
+        )
+        arrays = [[name[place] for name in wanted] for place in range(len(self.key))]
+        cursor = await connection.execute(statement, arrays)
+        return await cursor.fetchall()
+
+    @property
+    def kind_table(self) -> str:
+        """The name of the table itself."""
+        return "stock_levels" if self.kind == "levels" else self.kind
+
+    def name_of(self, row: Row) -> Name:
+        """Return what names a row."""
+        return tuple(str(row[column]) for column in self.key)
+
+    def name(self, message: Versioned) -> Name:
+        """Return what names a message."""
+        return tuple(getattr(message, column) for column in self.key)
+
+    def words(self, name: Name) -> str:
+        """Return how to call what is named, for people."""
+        return self.called.format(*name)
+
+    def _typed(self, form: str) -> sql.Composed:
+        return sql.SQL(", ").join([sql.SQL(form.format(kind)) for kind in self.key.values()])
+
+
+TABLES: Final = (
+    Table("items", {"sku": "text"}, rows.item_of, "item {}"),
+    Table("locations", {"location_id": "text"}, rows.location_of, "location {}"),
+    Table("levels", {"sku": "text", "location_id": "text"}, rows.level_of, "{} at {}"),
+    Table(
+        "lots",
+        {"sku": "text", "location_id": "text", "lot_id": "text"},
+        rows.lot_of,
+        "lot {2} of {0} at {1}",
+    ),
+    Table("reservations", {"reservation_id": "uuid"}, rows.reservation_of, "reservation {}"),
+    Table("orders", {"order_id": "uuid"}, rows.order_of, "order {}"),
+    Table("transfers", {"transfer_id": "uuid"}, rows.transfer_of, "transfer {}"),
+)
+"""Every table, those first that others refer to."""

@@ -1,0 +1,246 @@
+"""What is done to a generation beside the stream of changes: filled, looked at as it is stored, put right."""
+
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Self, cast
+
+from google.protobuf.message import DecodeError
+from redis.asyncio import Redis
+
+from inventory.type.v1.item_pb2 import Item
+from inventory.type.v1.location_pb2 import Location
+from inventory.type.v1.lot_pb2 import Lot
+from inventory.type.v1.order_pb2 import Order
+from inventory.type.v1.reservation_pb2 import Reservation
+from inventory.type.v1.stock_pb2 import StockLevel
+from inventory.type.v1.transfer_pb2 import Transfer
+from query_svc.read_model import functions
+from query_svc.read_model.apply import Applied, command
+from query_svc.read_model.connection import open_redis
+from query_svc.read_model.errors import translated
+from query_svc.read_model.indexes import member
+from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.line import Command, Line
+from query_svc.read_model.rows import Changes, Row, Versioned, rows_of
+from query_svc.read_model.values import unpack, unpack_level, version_of
+
+SCAN_COUNT = 500
+
+Name = tuple[str, ...]
+
+_KINDS: dict[str, type[Versioned]] = {
+    "levels": StockLevel,
+    "items": Item,
+    "locations": Location,
+    "lots": Lot,
+    "reservations": Reservation,
+    "orders": Order,
+    "transfers": Transfer,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """What is stored of a thing, beside what should be: its value, None if there is none, and its entries."""
+
+    expected: Row
+    value: bytes | None
+    entries: bytes
+    unlisted: tuple[str, ...]
+    """Indexes in which it does not stand, though it should."""
+
+    @property
+    def version(self) -> int:
+        """Return the version that is stored, 0 if there is none."""
+        return version_of(self.value) if self.value else 0
+
+    @property
+    def matches(self) -> bool:
+        """Tell whether it is stored as it should be, entries in indexes included."""
+        return (
+            self.value == self.expected.value
+            and self.entries.decode() == self.expected.current
+            and not self.unlisted
+        )
+
+
+class Maintenance:
+    """Works on one generation, whoever else writes to it: versions decide, and what is replaced was seen.
+
+    Raises ReadModelUnavailableError when Redis does not answer. The client must answer in bytes and speak
+    RESP3; it is owned: close it, or use this as a context manager.
+    """
+
+    def __init__(self, redis: Redis, generation: str, *, timeout: float = 5.0) -> None:
+        self._redis = redis
+        self._line = Line(redis, timeout)
+        self._keys = Keys(generation)
+        self._loaded = False
+
+    async def put(self, changes: Changes) -> Applied:
+        """Take what is newer than what is there. One round trip."""
+        await self._load()
+        grouped: dict[int, list[Row]] = defaultdict(list)
+        for row in rows_of(changes, self._keys):
+            grouped[row.bucket].append(row)
+        counts = await self._line.ask([command(self._keys, bucket, rows) for bucket, rows in grouped.items()])
+        return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
+
+    async def stored(self, kind: str, things: Sequence[Versioned]) -> list[Stored]:
+        """Return what is stored of things of a kind, which is a field of Changes. One round trip."""
+        rows = list(rows_of(_changes(kind, things), self._keys))
+        commands: list[Command] = []
+        for row in rows:
+            commands.append(("HGET", row.key, row.field))
+            commands.append(("HGET", self._keys.entries(row.bucket), f"{row.key}\0{row.field}"))
+            commands += (
+                ("ZSCORE", self._keys.of_bucket(row.bucket, index), name) for index, name in _entries(row)
+            )
+        answers = iter(await self._line.ask(commands))
+        found = []
+        for row in rows:
+            value, entries = next(answers), next(answers) or b""
+            unlisted = tuple([index for index, _ in _entries(row) if next(answers) is None])
+            found.append(Stored(row, value, entries, unlisted))
+        return found
+
+    async def replace(self, stored: Stored) -> bool:
+        """Put what should be in the place of what was seen; False if something else is there by now."""
+        row, former = stored.expected, ""
+        if stored.value is not None:
+            former = self._kept(row, stored.value)
+        return await self._replace(row, stored.value or b"", row.value, former)
+
+    async def remove(self, kind: str, name: Name) -> Versioned | None:
+        """Take away what is stored of a name, which nothing should be, and return it; None if it was gone."""
+        key, field, bucket = self._place(kind, name)
+        (value,) = await self._line.ask([("HGET", key, field)])
+        if value is None:
+            return None
+        row = Row(bucket, key, field, b"", "", "", ())
+        if not await self._replace(row, value, b"", self._kept(row, value)):
+            return None
+        try:
+            return self._message(kind, name, value)
+        except DecodeError:
+            return _KINDS[kind]()
+
+    async def names(self, kind: str) -> AsyncIterator[list[Name]]:
+        """Yield the name of everything of a kind there is, in pages and in no order; some may come twice.
+
+        Many round trips. What comes or goes meanwhile may or may not be among them.
+        """
+        if kind not in {"levels", "lots"}:
+            for bucket in range(BUCKETS):
+                key = self._keys.of_bucket(bucket, kind)
+                async for fields in self._scan(partial(self._redis.hscan, key, no_values=True)):
+                    yield [(field.decode(),) for field in fields]
+            return
+        pattern = self._keys.of_skus(kind)
+        async for keys in self._scan(partial(self._redis.scan, match=pattern)):
+            found = await self._line.ask([("HKEYS", key) for key in keys])
+            yield [
+                (self._keys.sku_of_levels(key.decode()), *field.decode().split("\0"))
+                for key, fields in zip(keys, found, strict=True)
+                for field in fields
+            ]
+
+    def message(self, kind: str, stored: Stored, name: Name) -> Versioned | None:
+        """Return what is stored as a message; None if there is none, or none that can be decoded."""
+        try:
+            return None if stored.value is None else self._message(kind, name, stored.value)
+        except DecodeError:
+            return None
+
+    async def joined(self) -> bool:
+        """Tell whether a projector applies the stream to every bucket."""
+        sizes = await self._line.ask([("HLEN", self._keys.offsets(bucket)) for bucket in range(BUCKETS)])
+        return all(sizes)
+
+    async def discard(self) -> int:
+        """Remove some of the generation's keys and return how many; 0 when none is left.
+
+        The offsets go first: whoever still means to write here is refused.
+        """
+        await self._line.ask([("DEL", self._keys.offsets(bucket)) for bucket in range(BUCKETS)])
+        async for keys in self._scan(partial(self._redis.scan, match=self._keys.pattern())):
+            await self._line.ask([("UNLINK", key) for key in keys])
+            return len(keys)
+        return 0
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._line.close()
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    async def _load(self) -> None:
+        if not self._loaded:
+            await functions.load(self._redis)
+            self._loaded = True
+
+    async def _replace(self, row: Row, seen: bytes, value: bytes, former: str) -> bool:
+        await self._load()
+        keys = [self._keys.entries(row.bucket), row.key]
+        arguments = (row.field, seen, value, former, row.kept, row.current)
+        (done,) = await self._line.ask([("FCALL", functions.REPLACE, len(keys), *keys, *arguments)])
+        return bool(done)
+
+    def _kept(self, row: Row, value: bytes) -> str:
+        """Return the entries that a stored value has for ever, as far as it can be decoded."""
+        kind, name = self._name(row)
+        try:
+            message = self._message(kind, name, value)
+        except DecodeError:
+            return ""
+        (stored,) = rows_of(_changes(kind, [message]), self._keys)
+        return stored.kept
+
+    def _message(self, kind: str, name: Name, value: bytes) -> Versioned:
+        if kind == "levels":
+            return unpack_level(name[0], name[1], value)
+        return unpack(_KINDS[kind], value)
+
+    def _place(self, kind: str, name: Name) -> tuple[str, str, int]:
+        bucket = bucket_of(name[0])
+        if kind == "levels":
+            return self._keys.levels(name[0]), name[1], bucket
+        if kind == "lots":
+            return self._keys.lots(name[0]), member(*name[1:]), bucket
+        return self._keys.of_bucket(bucket, kind), name[0], bucket
+
+    def _name(self, row: Row) -> tuple[str, Name]:
+        """Return the kind and the name of a row."""
+        _, _, kind, *sku = row.key.split(":", 3)
+        return kind, (*sku, *row.field.split("\0"))
+
+    async def _scan(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:
+        """Yield what a SCAN command finds, page by page."""
+        cursor = None
+        while cursor != 0:
+            with translated():
+                cursor, page = await scan(cursor=cursor or 0, count=SCAN_COUNT)
+            if page:
+                yield list(page)
+
+
+def _changes(kind: str, things: Sequence[Versioned]) -> Changes:
+    return Changes(**cast("dict[str, Any]", {kind: things}))
+
+
+def _entries(row: Row) -> list[tuple[str, str]]:
+    """Return the indexes that a row stands in, and its members of them."""
+    entries = (row.kept + row.current).split("\2")[:-1]
+    return [cast("tuple[str, str]", tuple(entry.split("\1", 1))) for entry in entries]
+
+
+def connect_maintenance(url: str, generation: str, *, timeout: float = 5.0) -> Maintenance:
+    """Return the maintenance of a generation in the Redis at `url`; nothing is connected yet."""
+    return Maintenance(open_redis(url, timeout), generation, timeout=timeout)
