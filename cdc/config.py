@@ -41,6 +41,9 @@ class ProjectorSettings(ServerSettings):
 
     bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
     redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    database_url: SecretStr = Field(
+        description="URL of the database, as inventory_query: what has never come is fetched there"
+    )
     topic: str = Field("inventory.journal", description="the journal; one partition")
     group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation of keys to write")

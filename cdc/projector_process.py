@@ -14,13 +14,16 @@ import structlog
 
 from cdc.config import ProjectorSettings
 from cdc.consumer import JournalConsumer, JournalUnavailableError, OffsetOutOfRangeError, Record
+from cdc.gaps import GapRepair
 from cdc.projector import project
 from query_svc.read_model import (
+    Follower,
+    Gap,
     ReadModelError,
     ReadModelRewoundError,
     ReadModelUnavailableError,
-    ReadModelWriter,
-    connect_writer,
+    connect,
+    connect_follower,
 )
 from serving import logs, server, settings
 from serving.health import Dependency
@@ -52,10 +55,17 @@ class Projector:
     read again, versions see to it that nothing changes.
     """
 
-    def __init__(self, consumer: JournalConsumer, writer: ReadModelWriter, batch_records: int) -> None:
+    def __init__(
+        self,
+        consumer: JournalConsumer,
+        writer: Follower,
+        batch_records: int,
+        notice: Callable[[Gap], None],
+    ) -> None:
         self._consumer = consumer
         self._writer = writer
         self._batch_records = batch_records
+        self._notice = notice
         self._thread = ThreadPoolExecutor(1, "journal")
         self._stopping = False
         self._from_earliest = False
@@ -125,6 +135,8 @@ class Projector:
         if projection.decoded:
             end = records[projection.decoded - 1].offset + 1
             applied, stale = await self._writer.apply(projection.changes, end, projection.commits)
+            for gap in self._writer.take_gaps():
+                self._notice(gap)
             await self._call(self._consumer.mark_applied, end)
             log.debug("applied", records=projection.decoded, applied=applied, stale=stale, offset=end)
         if projection.fault:
@@ -148,9 +160,15 @@ class Projector:
 @asynccontextmanager
 async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer]:
     """Run a projector while its health server is in use. Raise at the end what stopped the projector."""
-    async with connect_writer(config.redis_url.get_secret_value(), generation=config.generation) as writer:
+    redis_url, family = config.redis_url.get_secret_value(), config.generation
+    async with (
+        connect_follower(redis_url, family=family) as writer,
+        connect(redis_url, generation=family) as view,
+    ):
         consumer = JournalConsumer(config.bootstrap_servers, config.group_id, config.topic)
-        projector = Projector(consumer, writer, config.batch_records)
+        gaps = GapRepair(config.database_url.get_secret_value(), view)
+        projector = Projector(consumer, writer, config.batch_records, gaps.notice)
+        repairing = asyncio.create_task(gaps.run(), name="gap repair")
         running = asyncio.create_task(projector.run(), name="projector")
         running.add_done_callback(_end_process)
         try:
@@ -158,6 +176,7 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
                 config, [], dependencies=[Dependency("projector", projector.check)], unavailable={}
             )
         finally:
+            repairing.cancel()
             projector.stop()
             await running
 

@@ -65,6 +65,17 @@ class Table:
         cursor = await connection.execute(statement, arrays)
         return await cursor.fetchall()
 
+    async def below(self, connection: Connection, name: Name) -> list[Row]:
+        """Return the rows whose names begin with a name."""
+        columns = list(self.key)[: len(name)]
+        statement = sql.SQL("SELECT * FROM {} WHERE ({}) = ({})").format(
+            sql.Identifier(self.kind_table),
+            sql.SQL(", ").join(map(sql.Identifier, columns)),
+            sql.SQL(", ").join([sql.SQL("%s")] * len(columns)),
+        )
+        cursor = await connection.execute(statement, name)
+        return await cursor.fetchall()
+
     @property
     def kind_table(self) -> str:
         """The name of the table itself."""
@@ -101,3 +112,5 @@ TABLES: Final = (
     Table("transfers", {"transfer_id": "uuid"}, rows.transfer_of, "transfer {}"),
 )
 """Every table, those first that others refer to."""
+
+BY_KIND: Final = {table.kind: table for table in TABLES}

@@ -166,6 +166,7 @@ def services(home: Home) -> list[Part]:
             environment={
                 "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_CDC_REDIS_URL": at.redis_url,
+                "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
                 "INVENTORY_CDC_LISTEN": at.projector,
             },
         ),

@@ -5,6 +5,8 @@ The only package that knows Redis.
 
 from query_svc.read_model.apply import Applied, Gap, ReadModelWriter, connect_writer
 from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
+from query_svc.read_model.follower import Follower, connect_follower
+from query_svc.read_model.generations import Generations, Phase, Plan, connect_generations
 from query_svc.read_model.get import ReadModel, connect
 from query_svc.read_model.keys import GENERATION, bucket_of
 from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
@@ -17,10 +19,14 @@ __all__ = [
     "Applied",
     "Changes",
     "Commits",
+    "Follower",
     "Gap",
+    "Generations",
     "Maintenance",
     "Mark",
     "Marks",
+    "Phase",
+    "Plan",
     "ReadModel",
     "ReadModelError",
     "ReadModelRewoundError",
@@ -31,6 +37,8 @@ __all__ = [
     "Versioned",
     "bucket_of",
     "connect",
+    "connect_follower",
+    "connect_generations",
     "connect_maintenance",
     "connect_marks",
     "connect_writer",

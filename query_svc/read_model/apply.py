@@ -70,6 +70,24 @@ class ReadModelWriter:
         """Say that the view lacks what was before: it is whole with the source applied up to `goal`."""
         await self._marked.fill(goal)
 
+    async def join(self, source: str, offset: int, as_of: int) -> int:
+        """Do as `resume`, and let what has never held `source` begin at an offset.
+
+        `as_of` is what `as_of` returns of a generation that holds everything up to that offset.
+        """
+        await self.resume(source)
+        self._end = b"%d" % offset
+        with _rewound():
+            if not self._marked.offset:
+                await self._marked.write(Commits((), as_of), self._end)
+        await self._call({bucket: () for bucket, held in enumerate(self._offsets) if not held})
+        self._end = b""
+        return min(map(int, [*self._offsets, self._marked.offset]))
+
+    async def as_of(self) -> int:
+        """Return the milliseconds since 1970 up to which everything committed is marked, 0 if not known."""
+        return await self._marked.as_of()
+
     async def apply(self, changes: Changes, offset: int, commits: Commits = Commits()) -> Applied:  # noqa: B008 - it never changes
         """Apply changes of which `offset` is the end: the next offset to read. Then mark the transactions.
 
@@ -77,14 +95,22 @@ class ReadModelWriter:
         offset, and so do the marks. Raise ReadModelRewoundError when one of them holds another offset than
         was left there.
         """
+        applied = await self.write(changes, offset)
+        await self.mark(commits)
+        return applied
+
+    async def write(self, changes: Changes, offset: int) -> Applied:
+        """Do the first half of `apply`: everything but the marks."""
         grouped: dict[int, list[Row]] = defaultdict(list)
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
         self._end = b"%d" % offset
-        applied = await self._call(grouped)
+        return await self._call(grouped)
+
+    async def mark(self, commits: Commits) -> None:
+        """Do the second half of `apply`, for what was written last."""
         with _rewound():
             await self._marked.write(commits, self._end)
-        return applied
 
     def take_gaps(self) -> list[Gap]:
         """Return the gaps that were noticed since the last call."""
@@ -114,9 +140,13 @@ class ReadModelWriter:
         """Return when Redis answers."""
         await self._line.ask([("PING",)])
 
+    async def release(self) -> None:
+        """Close the writer's own connection, and leave the client open."""
+        await self._line.close()
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self.release()
         await self._redis.aclose()
 
     async def __aenter__(self) -> Self:

@@ -15,9 +15,11 @@ from inventory.type.v1.stock_pb2 import StockLevel
 from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import translated
+from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.indexes import member
-from query_svc.read_model.keys import BUCKETS, GENERATION, Keys, bucket_of
+from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.line import Line
+from query_svc.read_model.maintenance import Maintenance
 from query_svc.read_model.values import unpack, unpack_level
 from query_svc.read_model.walk import Span, walk
 
@@ -30,27 +32,29 @@ M = TypeVar("M", Item, Location, Reservation, Order, Transfer)
 class ReadModel:
     """The view of the stock as the projector keeps it: behind the commits by milliseconds.
 
-    Every read is one round trip and raises ReadModelUnavailableError when Redis does not answer in
-    time. The client must answer in bytes and speak RESP3, as that of `open_redis`; it is owned: close it,
-    or use the read model as a context manager.
+    Reads the generation that is live, of the family `generation`. Every read is one round trip, and once a
+    second another, and raises ReadModelUnavailableError when Redis does not answer in time. The client
+    must answer in bytes and speak RESP3, as that of `open_redis`; it is owned: close it, or use the read
+    model as a context manager.
     """
 
     def __init__(self, redis: Redis, generation: str = GENERATION, *, timeout: float = 1.0) -> None:
         self._redis = redis
         self._line = Line(redis, timeout)
-        self._keys = Keys(generation)
+        self._live = LiveKeys(self._line, generation)
+        self._maintained: Maintenance | None = None
 
     async def level(self, sku: str, location_id: str) -> StockLevel | None:
         """Return the level of an item at a location, None when it has never been stocked there."""
-        (value,) = await self._line.ask([("HGET", self._keys.levels(sku), location_id)])
+        keys = await self._live.get()
+        (value,) = await self._line.ask([("HGET", keys.levels(sku), location_id)])
         return None if value is None else unpack_level(sku, location_id, value)
 
     async def levels(self, names: Sequence[tuple[str, str]]) -> list[StockLevel | None]:
         """Return the levels of up to 500 (sku, location_id), in that order, None where there is none."""
         _check_number(names)
-        values = await self._line.ask(
-            [("HGET", self._keys.levels(sku), location_id) for sku, location_id in names]
-        )
+        keys = await self._live.get()
+        values = await self._line.ask([("HGET", keys.levels(sku), location_id) for sku, location_id in names])
         return [
             None if value is None else unpack_level(sku, location_id, value)
             for (sku, location_id), value in zip(names, values, strict=True)
@@ -63,15 +67,17 @@ class ReadModel:
 
     async def availability(self, sku: str) -> tuple[Item | None, list[StockLevel]]:
         """Return an item, None when there is none, and its levels as `levels_of_item` does."""
+        keys = await self._live.get()
         value, answer = await self._line.ask(
-            [("HGET", self._keys.items(bucket_of(sku)), sku), ("HGETALL", self._keys.levels(sku))]
+            [("HGET", keys.items(bucket_of(sku)), sku), ("HGETALL", keys.levels(sku))]
         )
         return None if value is None else unpack(Item, value), _levels(sku, answer)
 
     async def levels_of_items(self, skus: Sequence[str]) -> list[list[StockLevel]]:
         """Return the levels of up to 500 items, each item's by location_id."""
         _check_number(skus)
-        answers = await self._line.ask([("HGETALL", self._keys.levels(sku)) for sku in skus])
+        keys = await self._live.get()
+        answers = await self._line.ask([("HGETALL", keys.levels(sku)) for sku in skus])
         return [_levels(sku, answer) for sku, answer in zip(skus, answers, strict=True)]
 
     async def item(self, sku: str) -> Item | None:
@@ -103,8 +109,9 @@ class ReadModel:
     async def lots(self, names: Sequence[tuple[str, str, str]]) -> list[Lot | None]:
         """Return up to 500 lots by (sku, location_id, lot_id), in that order, None where there is none."""
         _check_number(names)
+        keys = await self._live.get()
         values = await self._line.ask(
-            [("HGET", self._keys.lots(sku), member(place, lot_id)) for sku, place, lot_id in names]
+            [("HGET", keys.lots(sku), member(place, lot_id)) for sku, place, lot_id in names]
         )
         return [None if value is None else unpack(Lot, value) for value in values]
 
@@ -112,11 +119,13 @@ class ReadModel:
         self, span: Span, *, after: str | None, count: int, descending: bool = False
     ) -> list[str]:
         """Return what follows the span's prefix in the next `count` members after a tail; see `walk`."""
-        return await walk(self._line, self._keys, span, after=after, count=count, descending=descending)
+        keys = await self._live.get()
+        return await walk(self._line, keys, span, after=after, count=count, descending=descending)
 
     async def locations(self) -> list[Location]:
         """Return every location, by location_id."""
-        buckets = await self._line.ask([("HVALS", self._keys.locations(bucket)) for bucket in range(BUCKETS)])
+        keys = await self._live.get()
+        buckets = await self._line.ask([("HVALS", keys.locations(bucket)) for bucket in range(BUCKETS)])
         found = [unpack(Location, value) for values in buckets for value in values]
         return sorted(found, key=lambda location: location.location_id)
 
@@ -125,19 +134,30 @@ class ReadModel:
 
         Many round trips. What comes or goes meanwhile may or may not be among them.
         """
-        async for keys in self._walk(partial(self._redis.scan, match=self._keys.levels_pattern())):
-            found = await self._line.ask([("HKEYS", key) for key in keys])
+        keys = await self._live.get()
+        async for page in self._walk(partial(self._redis.scan, match=keys.levels_pattern())):
+            found = await self._line.ask([("HKEYS", key) for key in page])
             yield [
-                (self._keys.sku_of_levels(key.decode()), location_id.decode())
-                for key, location_ids in zip(keys, found, strict=True)
+                (keys.sku_of_levels(key.decode()), location_id.decode())
+                for key, location_ids in zip(page, found, strict=True)
                 for location_id in location_ids
             ]
 
     async def skus(self) -> AsyncIterator[list[str]]:
         """Yield the SKU of every item there is, in pages and in no order, as `level_names` does."""
+        keys = await self._live.get()
         for bucket in range(BUCKETS):
-            async for skus in self._walk(partial(self._redis.hscan, self._keys.items(bucket))):
+            async for skus in self._walk(partial(self._redis.hscan, keys.items(bucket))):
                 yield [sku.decode() for sku in skus]
+
+    async def maintenance(self) -> Maintenance:
+        """Return the maintenance of the generation that is live now, over this client: do not close it."""
+        keys = await self._live.get()
+        if self._maintained is None or self._maintained.generation != keys.generation:
+            if self._maintained is not None:
+                await self._maintained.release()
+            self._maintained = Maintenance(self._redis, keys.generation)
+        return self._maintained
 
     async def ping(self) -> None:
         """Return when Redis answers."""
@@ -146,13 +166,14 @@ class ReadModel:
     async def close(self) -> None:
         """Close every connection."""
         await self._line.close()
+        if self._maintained is not None:
+            await self._maintained.release()
         await self._redis.aclose()
 
     async def _named(self, kind: type[M], name: str, ids: Sequence[str]) -> list[M | None]:
         _check_number(ids)
-        values = await self._line.ask(
-            [("HGET", self._keys.of_bucket(bucket_of(one), name), one) for one in ids]
-        )
+        keys = await self._live.get()
+        values = await self._line.ask([("HGET", keys.of_bucket(bucket_of(one), name), one) for one in ids])
         return [None if value is None else unpack(kind, value) for value in values]
 
     async def _walk(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:

@@ -42,7 +42,7 @@ class Keys:
 
     def pattern(self) -> str:
         """Return what SCAN takes for all keys of the generation."""
-        return f"{self.generation}:{{b*"
+        return f"{self.generation}:{{*"
 
     def sku_of_levels(self, key: str) -> str:
         """Return the SKU of a key of levels."""

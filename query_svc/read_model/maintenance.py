@@ -74,6 +74,7 @@ class Maintenance:
     """
 
     def __init__(self, redis: Redis, generation: str, *, timeout: float = 5.0) -> None:
+        self.generation = generation
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
@@ -90,7 +91,7 @@ class Maintenance:
 
     async def stored(self, kind: str, things: Sequence[Versioned]) -> list[Stored]:
         """Return what is stored of things of a kind, which is a field of Changes. One round trip."""
-        rows = list(rows_of(_changes(kind, things), self._keys))
+        rows = list(rows_of(Changes.of(kind, things), self._keys))
         commands: list[Command] = []
         for row in rows:
             commands.append(("HGET", row.key, row.field))
@@ -164,15 +165,20 @@ class Maintenance:
 
         The offsets go first: whoever still means to write here is refused.
         """
-        await self._line.ask([("DEL", self._keys.offsets(bucket)) for bucket in range(BUCKETS)])
+        positions = [self._keys.offsets(bucket) for bucket in range(BUCKETS)]
+        await self._line.ask([("DEL", key) for key in [*positions, self._keys.mark_positions]])
         async for keys in self._scan(partial(self._redis.scan, match=self._keys.pattern())):
             await self._line.ask([("UNLINK", key) for key in keys])
             return len(keys)
         return 0
 
+    async def release(self) -> None:
+        """Close its own connection, and leave the client open."""
+        await self._line.close()
+
     async def close(self) -> None:
         """Close every connection."""
-        await self._line.close()
+        await self.release()
         await self._redis.aclose()
 
     async def __aenter__(self) -> Self:
@@ -200,7 +206,7 @@ class Maintenance:
             message = self._message(kind, name, value)
         except DecodeError:
             return ""
-        (stored,) = rows_of(_changes(kind, [message]), self._keys)
+        (stored,) = rows_of(Changes.of(kind, [message]), self._keys)
         return stored.kept
 
     def _message(self, kind: str, name: Name, value: bytes) -> Versioned:
@@ -229,10 +235,6 @@ class Maintenance:
                 cursor, page = await scan(cursor=cursor or 0, count=SCAN_COUNT)
             if page:
                 yield list(page)
-
-
-def _changes(kind: str, things: Sequence[Versioned]) -> Changes:
-    return Changes(**cast("dict[str, Any]", {kind: things}))
 
 
 def _entries(row: Row) -> list[tuple[str, str]]:

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 
 from query_svc.read_model import functions
 from query_svc.read_model.connection import open_redis
+from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.line import Command, Line
 
@@ -48,6 +49,16 @@ class MarkPosition:
         self._source = ""
         self._offset = b""
 
+    @property
+    def offset(self) -> bytes:
+        """The offset up to which transactions are marked, empty if none ever was."""
+        return self._offset
+
+    async def as_of(self) -> int:
+        """Return the milliseconds since 1970 up to which the view holds everything, 0 if not known."""
+        (held,) = await self._line.ask([("HGET", self._keys.mark_positions, "as_of")])
+        return int(held or 0)
+
     async def resume(self, source: str) -> bytes:
         """Return the offset up to which the source's transactions are marked, empty if none ever was."""
         (held,) = await self._line.ask([("HGET", self._keys.mark_positions, source)])
@@ -77,7 +88,7 @@ class MarkPosition:
 
 
 class Marks:
-    """Follows the marks of one generation, on a connection of its own. One reader at a time.
+    """Follows the marks of the live generation, on a connection of its own. One reader at a time.
 
     Every method raises ReadModelUnavailableError when Redis does not answer in time.
     """
@@ -86,7 +97,8 @@ class Marks:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._wait = int(timeout * 500)
-        self._key = Keys(generation).marks
+        self._live = LiveKeys(self._line, generation)
+        self._generation = ""
         self._last: bytes = b"0"
 
     def rewind(self) -> None:
@@ -95,7 +107,11 @@ class Marks:
 
     async def read(self) -> list[Mark]:
         """Return the next marks, at most PAGE; wait for the first, half the timeout at most."""
-        command: Command = ("XREAD", "BLOCK", self._wait, "COUNT", PAGE, "STREAMS", self._key, self._last)
+        keys = await self._live.get()
+        if keys.generation != self._generation:
+            # What another generation has marked is numbered otherwise.
+            self._generation, self._last = keys.generation, b"0"
+        command: Command = ("XREAD", "BLOCK", self._wait, "COUNT", PAGE, "STREAMS", keys.marks, self._last)
         (answer,) = await self._line.ask([command])
         if not answer:
             return []
@@ -105,7 +121,9 @@ class Marks:
 
     async def newest(self) -> Mark | None:
         """Return the newest mark, at once; None if there is none. Changes nothing for `read`."""
-        (answer,) = await self._line.ask([("XREVRANGE", self._key, "+", "-", "COUNT", 1)])
+        (answer,) = await self._line.ask(
+            [("XREVRANGE", (await self._live.get()).marks, "+", "-", "COUNT", 1)]
+        )
         return _mark(*answer[0]) if answer else None
 
     async def close(self) -> None:

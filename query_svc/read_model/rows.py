@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import NamedTuple
+from typing import Any, NamedTuple, Self, cast
 
 from inventory.type.v1.item_pb2 import Item
 from inventory.type.v1.location_pb2 import Location
@@ -38,6 +38,11 @@ class Changes:
     orders: Collection[Order] = ()
     transfers: Collection[Transfer] = ()
     follows: Mapping[tuple[str, str], int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, kind: str, things: Collection[Versioned]) -> Self:
+        """Return changes of one kind, which is the name of its field."""
+        return cls(**cast("dict[str, Any]", {kind: things}))
 
     def __len__(self) -> int:
         return sum(len(getattr(self, one.name)) for one in fields(self) if one.name != "follows")

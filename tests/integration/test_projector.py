@@ -42,6 +42,7 @@ class World:
         self.redis = redis
         self.logs: list[Path] = []
         self._brokers = stack.bootstrap_servers
+        self._database_url = stack.postgres_url("query")
         self._folder = folder
         self._admin = AdminClient({"bootstrap.servers": self._brokers})
         self._producer = Producer({"bootstrap.servers": self._brokers})
@@ -84,6 +85,7 @@ class World:
         environment = os.environ | {
             "INVENTORY_CDC_BOOTSTRAP_SERVERS": self._brokers,
             "INVENTORY_CDC_REDIS_URL": self.redis.url,
+            "INVENTORY_CDC_DATABASE_URL": self._database_url,
             "INVENTORY_CDC_LISTEN": address,
             "INVENTORY_CDC_TOPIC": self.topic,
             "INVENTORY_CDC_GROUP_ID": self.topic,

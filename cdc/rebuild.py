@@ -1,0 +1,131 @@
+"""A new generation of the read model, beside the live one, from the rows in PostgreSQL.
+
+First the projector applies the stream to the new one too. Then every row is put there, in the order of the
+keys: of row and stream, versions decide. Then all is compared, the new one becomes the live one in one step,
+and when everybody reads that, the former one is removed. What has been done stands in the plan beside the
+data: a rebuild that was interrupted anywhere is gone on with where it was, and of two at once, one stops.
+"""
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+
+from cdc.tables import BY_KIND, TABLES, Connection, Table
+from cdc.view_check import differences
+from query_svc.read_model import Changes, Generations, Maintenance, Phase, Plan, Versioned
+
+PAGE = 1000
+JOINING_POLL_SECONDS = 0.1
+CATCH_UP_SECONDS = 10.0
+# Five times as long as readers and the projector take to learn of a change.
+GRACE_SECONDS = 5.0
+
+
+class RebuildError(Exception):
+    """The rebuild cannot go on; the live generation is untouched, and what was done is kept."""
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What a rebuild works with; `maintenance` opens a generation, to be closed by the rebuild."""
+
+    connection: Connection
+    generations: Generations
+    maintenance: Callable[[str], Maintenance]
+    grace_seconds: float = GRACE_SECONDS
+
+
+async def rebuild(tools: Tools, report: Callable[[Plan], None]) -> Plan:
+    """Begin a rebuild, or go on with the one that was begun, and return the plan at its end.
+
+    `report` is told of every step. Raise RebuildError when the new generation does not come to show what
+    the rows say, or when somebody else goes on with it; ReadModelUnavailableError and DatabaseError.
+    """
+    plan = await tools.generations.read()
+    if plan.phase is Phase.IDLE:
+        plan = await _swap(tools, plan, _begun(plan, tools.generations.family))
+    async with tools.maintenance(plan.other) as other:
+        while plan.phase is not Phase.IDLE:
+            report(plan)
+            plan = await _swap(tools, plan, await _step(tools, other, plan))
+    report(plan)
+    return plan
+
+
+async def abandon(tools: Tools) -> Plan:
+    """Give up a rebuild that has not switched yet: what it filled will be removed. Return the new plan.
+
+    Raise RebuildError where there is none that can be given up.
+    """
+    plan = await tools.generations.read()
+    if plan.phase not in (Phase.JOINING, Phase.FILLING, Phase.COMPARING):
+        raise RebuildError(f"there is nothing to give up: {plan.phase}")
+    return await _swap(tools, plan, replace(plan, phase=Phase.REMOVING, kind="", after=None, rows=0))
+
+
+async def _swap(tools: Tools, seen: Plan, plan: Plan) -> Plan:
+    if plan != seen and not await tools.generations.swap(seen, plan):
+        raise RebuildError("somebody else goes on with the rebuild")
+    return plan
+
+
+def _begun(plan: Plan, family: str) -> Plan:
+    number = plan.number + 1
+    return replace(plan, phase=Phase.JOINING, other=f"{family}r{number}", number=number)
+
+
+async def _step(tools: Tools, other: Maintenance, plan: Plan) -> Plan:
+    """Do the next small step of a rebuild, which may be done again, and return the plan after it."""
+    match plan.phase:
+        case Phase.JOINING:
+            if await other.joined():
+                return replace(plan, phase=Phase.FILLING, kind=TABLES[0].kind)
+            await asyncio.sleep(JOINING_POLL_SECONDS)
+            return plan
+        case Phase.FILLING:
+            return await _page(tools, other, plan, _fill) or replace(
+                plan, phase=Phase.COMPARING, kind=TABLES[0].kind, after=None, rows=0
+            )
+        case Phase.COMPARING:
+            return await _page(tools, other, plan, _compare) or replace(
+                plan, live=plan.other, other=plan.live, phase=Phase.SWITCHED, kind="", after=None, rows=0
+            )
+        case Phase.SWITCHED:
+            # Until nobody reads the former one any more, it is written.
+            await asyncio.sleep(tools.grace_seconds)
+            return replace(plan, phase=Phase.REMOVING)
+        case _:
+            if not plan.rows:
+                # Until nobody writes it any more.
+                await asyncio.sleep(tools.grace_seconds)
+            removed = await other.discard()
+            rows = plan.rows + removed
+            return replace(plan, rows=rows) if removed else Plan(live=plan.live, number=plan.number)
+
+
+Work = Callable[[Connection, Maintenance, Table, Sequence[Versioned]], Awaitable[None]]
+
+
+async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Plan | None:
+    """Do the work on the next page of rows; None at the end of the last table."""
+    table = BY_KIND[plan.kind]
+    if found := await table.page(tools.connection, plan.after, PAGE):
+        await work(tools.connection, other, table, [table.message(row) for row in found])
+        return replace(plan, after=table.name_of(found[-1]), rows=plan.rows + len(found))
+    later = TABLES[TABLES.index(table) + 1 :]
+    return replace(plan, kind=later[0].kind, after=None) if later else None
+
+
+async def _fill(_: Connection, other: Maintenance, table: Table, things: Sequence[Versioned]) -> None:
+    await other.put(Changes.of(table.kind, things))
+
+
+async def _compare(
+    connection: Connection, other: Maintenance, table: Table, things: Sequence[Versioned]
+) -> None:
+    """Return when all of these are stored as their rows say. Raise RebuildError if they never are."""
+    deadline = time.monotonic() + CATCH_UP_SECONDS
+    if differing := await differences(connection, other, table, things, deadline):
+        shown = ", ".join(table.words(one.name) for one in differing[:5])
+        raise RebuildError(f"{len(differing)} of the {table.kind} are not as their rows say: {shown}")
