@@ -45,10 +45,12 @@ async def rebuild(tools: Tools, report: Callable[[Plan], None]) -> Plan:
     plan = await tools.generations.read()
     if plan.phase is Phase.IDLE:
         plan = await _swap(tools, plan, _begun(plan, tools.generations.family))
-    async with tools.maintenance(plan.other) as other:
-        while plan.phase is not Phase.IDLE:
-            report(plan)
-            plan = await _swap(tools, plan, await _step(tools, other, plan))
+    while plan.phase is not Phase.IDLE:
+        # Which one that is changes with the switch.
+        async with tools.maintenance(plan.other) as other:
+            while plan.other == other.generation:
+                report(plan)
+                plan = await _swap(tools, plan, await _step(tools, other, plan))
     report(plan)
     return plan
 
