@@ -13,14 +13,21 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+import psycopg
 import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from client import InventoryClient
+from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
+from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
+from inventory.command.v1.reservation_command_service_pb2 import ReserveLine, ReserveStockRequest
+from inventory.command.v1.stock_command_service_pb2 import AddStockRequest
 from inventory.journal.v1.transaction_pb2 import Transaction
-from inventory.type.v1.stock_pb2 import StockLevel
-from query_svc.read_model.keys import GENERATION, Keys
+from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
+from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
+from query_svc.read_model.keys import GENERATION, Keys, bucket_of
 from query_svc.read_model.values import unpack_level
 from stack.readiness import grpc_health
 from tests.redis_server import RedisServer, binaries, content, free_port, redis_server
@@ -243,6 +250,69 @@ def test_a_projector_that_was_asleep_does_no_harm(world: World) -> None:
     time.sleep(1)
     assert {sku: world.level(sku, "WH-1") for sku in SKUS} == newest(records)
     assert sleeper.poll() is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [2, 3])
+@pytest.mark.parametrize("hurt", [signal.SIGKILL, signal.SIGSTOP])
+def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt: signal.Signals) -> None:
+    """Of several one reads; when it is gone, another does; who is revived does no harm."""
+    projectors = [world.start() for _ in range(number)]
+    records = history(300 * number)
+    asleep = []
+    for turn in range(number):
+        until(lambda: any(healthy() is None for _, healthy in projectors))
+        (reader,) = [one for one in projectors if one[1]() is None]
+        expected = newest(records[: 300 * (turn + 1) - 150])
+        world.write(records[300 * turn : 300 * (turn + 1) - 150])
+        until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)  # noqa: B023 - called at once
+        if turn == number - 1:
+            break
+        # In the middle of its work.
+        world.write(records[300 * (turn + 1) - 150 : 300 * (turn + 1)])
+        reader[0].send_signal(hurt)
+        asleep.append(reader)
+        projectors.remove(reader)
+        expected = newest(records[: 300 * (turn + 1)])
+        until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected, patience=10)  # noqa: B023
+    for process, _ in asleep:
+        process.send_signal(signal.SIGCONT)
+    last, mark = end(1)
+    world.write([*records[300 * number - 150 :], last])
+    until(world.shows(mark))
+    time.sleep(1)
+    assert {sku: world.level(sku, "WH-1") for sku in SKUS} == newest(records)
+
+
+async def test_what_has_never_come_is_fetched(world: World, stack: RunningStack) -> None:
+    """A transaction that is missing in the topic shows as a gap, and all that it changed is fetched."""
+    sku, place = f"G-{uuid4().hex[:8]}", f"P-{uuid4().hex[:8]}"
+    async with InventoryClient(stack.envoy, actor="tester") as client:
+        await client.create_item(CreateItemRequest(sku=sku, name="Mug"))
+        await client.create_location(
+            CreateLocationRequest(location_id=place, name="North", kind=LOCATION_KIND_STORE)
+        )
+        receipt = AddStockRequest(sku=sku, location_id=place, quantity=5, reason=MOVEMENT_REASON_RECEIPT)
+        await client.add_stock(receipt)
+        line = ReserveLine(sku=sku, location_id=place, quantity=2)
+        held = await client.reserve_stock(ReserveStockRequest(lines=[line]))
+        await client.add_stock(receipt)
+    with psycopg.connect(stack.postgres_url("query")) as connection:
+        payloads = [row[0] for row in connection.execute("SELECT payload FROM journal ORDER BY id, part")]
+    records = [Transaction.FromString(payload) for payload in payloads]
+    first, lost, last = [one for one in records if any(level.sku == sku for level in one.levels)]
+    assert lost.reservations
+    world.write([first, last])
+    world.start()
+    until(world.shows(last.levels[0]))
+    name = held.reservation.reservation_id
+    with world.redis.client() as client:
+        until(
+            lambda: bool(client.hexists(KEYS.of_bucket(bucket_of(name), "reservations"), name)), patience=10
+        )
+    assert world.level(sku, place) == last.levels[0]
+    assert world.logged("changes of a level have never come")
+    assert world.logged('"source": "journal"')
 
 
 def test_a_redis_that_comes_back_empty_is_filled_again(world: World) -> None:
