@@ -55,7 +55,7 @@ class Found:
 def find(transaction: Transaction, lines: Sequence[WantedLine], terms: Terms) -> Found:
     """Return the units behind the lines; lines that share a level are served from it one after the other.
 
-    Nothing is entered. Raises the refusals of `Transaction.open_level`, LotNotTrackedError, and
+    Nothing is entered. Raises the refusals of `Transaction.open_level` and `lots.free`, and
     InsufficientStockError when a line is short and may not be; a promise of nothing at all is always
     short.
     """
@@ -95,9 +95,10 @@ def keys_of(transaction: Transaction, lines: Iterable[WantedLine]) -> set[LevelK
 
 def _recipe(transaction: Transaction, sku: str) -> Mapping[str, int]:
     facts = transaction.fact(sku)
-    if sku in transaction.archived:
-        raise ItemArchivedError(sku)
     recipe = facts.recipe(sku)
+    for one in (sku, *recipe):
+        if one in transaction.archived:
+            raise ItemArchivedError(one)
     if not recipe:
         raise ItemNotStockedError(sku, facts.kind)
     return recipe
@@ -133,7 +134,7 @@ class _Search:
             return
         sites = self._transaction.sites.values()
         free: dict[str, dict[str, int]] = defaultdict(dict)
-        skus = {sku for want in asked for sku in want.recipe} - self._transaction.archived
+        skus = {sku for want in asked for sku in want.recipe}
         for key in self._transaction.levels:
             if key.sku in skus and key.location_id in self._transaction.sites:
                 free[key.location_id][key.sku] = self._free(key)

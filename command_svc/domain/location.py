@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from command_svc.domain.levels import NEVER
+from command_svc.domain.sourcing import Site
 
 ACTIVE, INACTIVE = "ACTIVE", "INACTIVE"
 
@@ -34,3 +35,9 @@ class Location:
     def is_active(self) -> bool:
         """Whether it takes new stock and promises."""
         return self.state == ACTIVE
+
+    @property
+    def site(self) -> Site | None:
+        """The location as one that may serve units without a location, None if it may not."""
+        serves = self.is_active and self.ships_online_orders
+        return Site(self.location_id, self.priority, self.coordinates) if serves else None

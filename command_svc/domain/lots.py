@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -20,6 +20,7 @@ from command_svc.domain.refusals import (
 )
 
 if TYPE_CHECKING:
+    from command_svc.domain.promises import Allocation, Line
     from command_svc.domain.transaction import Transaction
 
 
@@ -29,15 +30,34 @@ ANY_LOT = LotChoice()
 def of_level(transaction: Transaction, key: LevelKey) -> list[Lot]:
     """Return the lots of a level that hold something, the first to expire first, those without date last."""
     lots = [lot for lot in transaction.lots.values() if lot.on_hand and lot.key.level == key]
-    return sorted(lots, key=lambda lot: (lot.expiry_date or date.max, lot.key.lot_id))
+    return sorted(lots, key=lambda lot: _first_out(lot.expiry_date, lot.key.lot_id))
+
+
+def in_order(transaction: Transaction, promised: Sequence[Line] | Sequence[Allocation]) -> list[int]:
+    """Return the places of what is promised in its sequence, the first to expire first."""
+
+    def first_out(index: int) -> tuple[date, str]:
+        lot = transaction.lots.get(LotKey(*promised[index].key, promised[index].lot_id))
+        return _first_out(lot.expiry_date if lot else None, promised[index].lot_id)
+
+    return sorted(range(len(promised)), key=first_out)
+
+
+def _first_out(expiry_date: date | None, lot_id: str) -> tuple[date, str]:
+    return expiry_date or date.max, lot_id
 
 
 def free(transaction: Transaction, level: Level, lot_id: str = "") -> int:
-    """Return the available units of a level that may be promised: of a lot if one is named, never expired."""
+    """Return the available units of a level that may be promised: of a lot if one is named, never expired.
+
+    Raises LotNotTrackedError and LotNotFoundError.
+    """
     if not level.lot_tracked:
         if lot_id:
             raise LotNotTrackedError(level.key.sku, lot_id)
         return level.available
+    if lot_id and LotKey(*level.key, lot_id) not in transaction.lots:
+        raise LotNotFoundError(LotKey(*level.key, lot_id))
     today = transaction.now.date()
     return sum(
         lot.available

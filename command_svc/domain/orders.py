@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from command_svc.domain.refusals import (
     ExceedsOrderError,
     InsufficientStockError,
     ItemArchivedError,
+    LotNotTrackedError,
     LotRequiredError,
     OrderClosedError,
 )
@@ -135,7 +137,7 @@ def place_order(transaction: Transaction, command: PlaceOrder, cause: Cause) -> 
 
 
 def fulfill_order(transaction: Transaction, command: FulfillOrder, cause: Cause) -> OrderOutcome:
-    """Ship units that lie ready.
+    """Ship units that lie ready, of several lots the first to expire.
 
     Raises OrderNotFoundError, OrderClosedError, ExceedsOrderError and the refusals of `lots.change`.
     """
@@ -149,7 +151,8 @@ def fulfill_order(transaction: Transaction, command: FulfillOrder, cause: Cause)
     shipped: list[tuple[Allocation, int, tuple[str, ...]]] = []
     for units in wanted:
         left, serials = units.quantity, units.serials
-        for index, one in enumerate(allocations):
+        for index in lots.in_order(transaction, allocations):
+            one = allocations[index]
             count = min(left, one.reserved) if _matches(one, units) else 0
             if count:
                 left -= count
@@ -180,7 +183,8 @@ def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -
         left = units.quantity
         # Twice over them: first what still waits, then what lies ready.
         for waiting in (True, False):
-            for index, one in enumerate(allocations):
+            for index in lots.in_order(transaction, allocations):
+                one = allocations[index]
                 there = one.backordered if waiting else one.reserved
                 count = min(left, there) if _matches(one, units) else 0
                 if count:
@@ -209,29 +213,24 @@ def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -
 def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -> OrderOutcome:
     """Take shipped units back, into stock or written off at once.
 
-    Raises OrderNotFoundError, ExceedsOrderError, LotRequiredError and the refusals of
-    `Transaction.open_level`, `movements.move` and `lots.receive`.
+    Raises OrderNotFoundError, ExceedsOrderError, LotRequiredError (of several lots, each is named) and the
+    refusals of `Transaction.open_level` (if written off, of `level`), `movements.move` and `lots.receive`.
     """
     order = transaction.order(command.order_id)
     allocations = list(order.allocations)
     back: list[tuple[ReturnedUnits, str]] = []
     for units in command.lines:
+        lot_id = _lot_of(transaction, order, units)
         left = units.quantity
-        lots_shipped: set[str] = set()
         for index, one in enumerate(allocations):
-            named = units.lot.lot_id if units.lot else ""
-            matches = one.key.sku == units.key.sku and named in {"", one.lot_id}
+            matches = (one.key.sku, one.lot_id) == (units.key.sku, lot_id)
             count = min(left, one.shipped - one.returned) if matches else 0
-            if count:
-                left -= count
-                lots_shipped.add(one.lot_id)
-                allocations[index] = one._replace(returned=one.returned + count)
+            left -= count
+            allocations[index] = one._replace(returned=one.returned + count)
         if left:
             key = LevelKey(units.key.sku, "")
             raise ExceedsOrderError(order.order_id, key, units.quantity, units.quantity - left)
-        if len(lots_shipped) > 1:
-            raise LotRequiredError(units.key.sku)
-        back.append((units, lots_shipped.pop()))
+        back.append((units, lot_id))
     order = _changed(transaction, order, allocations)
     for units, lot_id in back:
         _take_back(transaction, order, units, lot_id, cause)
@@ -241,17 +240,33 @@ def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -
     )
 
 
+def _lot_of(transaction: Transaction, order: Order, units: ReturnedUnits) -> str:
+    """Return the lot of units that come back: the one named, or the only one that was shipped."""
+    level = _place_of(transaction, units)
+    if units.lot is not None:
+        if not level.lot_tracked:
+            raise LotNotTrackedError(units.key.sku, units.lot.lot_id)
+        return units.lot.lot_id
+    shipped = {one.lot_id for one in order.allocations if one.shipped and one.key.sku == units.key.sku}
+    if len(shipped) > 1:
+        raise LotRequiredError(units.key.sku)
+    return shipped.pop() if shipped else ""
+
+
+def _place_of(transaction: Transaction, units: ReturnedUnits) -> Level:
+    """Return the level that units come back to: an open one, unless they are written off at once."""
+    place = transaction.level if units.write_off_reason else transaction.open_level
+    return place(units.key)
+
+
 def _take_back(
     transaction: Transaction, order: Order, units: ReturnedUnits, lot_id: str, cause: Cause
 ) -> None:
-    level = transaction.open_level(units.key)
+    level = _place_of(transaction, units)
     receipt = units.lot
     if lot_id and (receipt is None or receipt.expiry_date is None):
-        known = next(
-            (lot for key, lot in transaction.lots.items() if _is_lot(key, units.key.sku, lot_id)), None
-        )
         serials = receipt.serials if receipt else ()
-        receipt = LotReceipt(lot_id, known.expiry_date if known else None, serials)
+        receipt = LotReceipt(lot_id, _date_of(transaction, order, units.key, lot_id), serials)
     lots.receive(transaction, level, receipt, units.quantity)
     restocked = not units.write_off_reason
     why = Why("RETURN", "RETURN", cause, str(order.order_id))
@@ -265,8 +280,11 @@ def _take_back(
         move(transaction, units.key, delta, why, lot_id=lot_id, serials=serials)
 
 
-def _is_lot(key: LotKey, sku: str, lot_id: str) -> bool:
-    return (key.sku, key.lot_id) == (sku, lot_id)
+def _date_of(transaction: Transaction, order: Order, key: LevelKey, lot_id: str) -> date | None:
+    """Return the date of a lot that comes back: as known where it comes to, or else where it came from."""
+    came_from = [one.key for one in order.allocations if one.key.sku == key.sku and one.lot_id == lot_id]
+    known = (transaction.lots.get(LotKey(*place, lot_id)) for place in (key, *came_from))
+    return next((lot.expiry_date for lot in known if lot is not None), None)
 
 
 def _open(transaction: Transaction, order_id: UUID) -> Order:

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from command_svc.domain.allocation import Terms, WantedLine, find, keys_of
 from command_svc.domain.levels import CLOCKWORK, Cause, Level, LevelKey, Quantities, Why
+from command_svc.domain.lots import in_order
 from command_svc.domain.movements import move
 from command_svc.domain.promises import CANCELLED, CONFIRMED, EXPIRED, PENDING, Line, Reservation
 from command_svc.domain.refusals import (
@@ -108,7 +109,7 @@ def reserve_stock(transaction: Transaction, command: ReserveStock, cause: Cause)
 
 
 def confirm_reservation(transaction: Transaction, command: ConfirmReservation, cause: Cause) -> Resolution:
-    """Take promised units off the shelf.
+    """Take promised units off the shelf, of several lots the first to expire.
 
     Raises ReservationNotFoundError, ReservationExpiredError, ReservationResolvedError,
     ExceedsReservationError and the refusals of `lots.change`.
@@ -119,7 +120,8 @@ def confirm_reservation(transaction: Transaction, command: ConfirmReservation, c
     for wanted in command.lines or [ConfirmedLine(one.key, one.held, one.lot_id) for one in lines]:
         left = wanted.quantity
         serials = wanted.serials
-        for index, line in enumerate(lines):
+        for index in in_order(transaction, lines):
+            line = lines[index]
             if line.key == wanted.key and wanted.lot_id in {"", line.lot_id} and (left and line.held):
                 units = min(left, line.held)
                 left -= units

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from command_svc.domain import lots
+from command_svc.domain.backorders import fill
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
 from command_svc.domain.lot import LotChoice, LotKey, LotReceipt, Part
 from command_svc.domain.movements import move
@@ -160,7 +161,7 @@ def move_stock(transaction: Transaction, command: MoveStock, cause: Cause) -> tu
 
 
 def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: Cause) -> Level:
-    """Return the level after it.
+    """Return the level after it; safety stock that it sets free goes to the level's backorders first.
 
     Raises the refusals of `Transaction.open_level`, VersionMismatchError and BackordersOutstandingError.
     """
@@ -175,7 +176,12 @@ def set_stock_policy(transaction: Transaction, command: SetStockPolicy, cause: C
         if (value := getattr(command, name)) is not None
     }
     result = level.changed(Quantities(), transaction.now)._replace(**given)
-    return transaction.enter(result, Quantities(), Why("SET_POLICY", "POLICY", cause))
+    result = transaction.enter(result, Quantities(), Why("SET_POLICY", "POLICY", cause))
+    sellable = max(0, lots.free(transaction, result) - result.safety_stock)
+    if result.backordered and sellable:
+        for part in lots.take(transaction, result, sellable, None):
+            result = fill(transaction, result, part.lot_id, part.units, cause)
+    return result
 
 
 def taken(

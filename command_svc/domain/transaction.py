@@ -202,13 +202,17 @@ class Transaction:
         location_id = location.location_id
         self.put(self.locations, location_id, location)
         known, inactive = location_id in self.location_ids, location_id in self.inactive
+        sites = self.sites
         self.location_ids.add(location_id)
         (self.inactive.discard if location.is_active else self.inactive.add)(location_id)
+        others = {place: site for place, site in sites.items() if place != location_id}
+        self.sites = others if location.site is None else {**others, location_id: location.site}
 
         def undo() -> None:
             if not known:
                 self.location_ids.discard(location_id)
             (self.inactive.add if inactive else self.inactive.discard)(location_id)
+            self.sites = sites
 
         self._undo.append(undo)
 

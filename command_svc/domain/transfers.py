@@ -57,7 +57,7 @@ class ArrivedLine(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ReceiveTransfer:
-    """Take in `lines`, or all that is under way when empty; with a reason, write off the rest."""
+    """Take in `lines`; with a reason, write off the rest, without one, all is meant when they are empty."""
 
     transfer_id: UUID
     lines: tuple[ArrivedLine, ...] = ()
@@ -122,11 +122,11 @@ def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: 
     transfer = _in_transit(transaction, command.transfer_id)
     lines = list(transfer.lines)
     known = _dates(transaction, transfer)
-    arrived = command.lines or tuple(
-        ArrivedLine(line.sku, line.under_way, _receipt(line, known, line.serials))
-        for line in lines
-        if line.under_way
-    )
+    arrived = command.lines
+    if not arrived and not command.write_off_reason:
+        arrived = tuple(
+            ArrivedLine(line.sku, line.under_way, _receipt(line, known)) for line in lines if line.under_way
+        )
     arrivals: list[tuple[str, int, LotReceipt | None]] = []
     for one in arrived:
         left = one.quantity
@@ -139,7 +139,10 @@ def receive_transfer(transaction: Transaction, command: ReceiveTransfer, cause: 
                     received=line.received + count,
                     serials=tuple(number for number in line.serials if number not in serials),
                 )
-                arrivals.append((one.sku, count, _receipt(line, known, serials) or one.lot))
+                receipt = _receipt(line, known, serials) or one.lot
+                named = one.lot is not None and one.lot.serials
+                parts = [(count, receipt)] if named else _apart(count, receipt)
+                arrivals += [(one.sku, units, lot) for units, lot in parts]
         if left:
             lot_id = one.lot.lot_id if one.lot else ""
             raise ExceedsTransferError(
@@ -178,9 +181,9 @@ def cancel_transfer(transaction: Transaction, command: CancelTransfer, cause: Ca
         move(transaction, transfer.destination(line.sku), Quantities(in_transit=-units), why)
         if transfer.source_location_id:
             key = transfer.source(line.sku)
-            receipt = _receipt(line, known, line.serials)
-            lots.receive(transaction, transaction.level(key), receipt, units)
-            move(transaction, key, Quantities(on_hand=units), why, lot_id=line.lot_id)
+            for count, receipt in _apart(units, _receipt(line, known, line.serials)):
+                lots.receive(transaction, transaction.level(key), receipt, count)
+                move(transaction, key, Quantities(on_hand=count), why, lot_id=line.lot_id)
     return _outcome(transaction, transfer, _ends(transfer, (line.sku for line in rest)))
 
 
@@ -230,6 +233,14 @@ def _receipt(
     if not line.lot_id:
         return None
     return LotReceipt(line.lot_id, known.get((line.sku, line.lot_id)), serials)
+
+
+def _apart(units: int, receipt: LotReceipt | None) -> list[tuple[int, LotReceipt | None]]:
+    """Return the units that are known by their serials and the others, each with its receipt."""
+    known = len(receipt.serials) if receipt else 0
+    if receipt is None or known in {0, units}:
+        return [(units, receipt)]
+    return [(known, receipt), (units - known, receipt._replace(serials=()))]
 
 
 def _in_transit(transaction: Transaction, transfer_id: UUID) -> Transfer:

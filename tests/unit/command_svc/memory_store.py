@@ -14,7 +14,6 @@ from command_svc.domain.location import Location
 from command_svc.domain.lot import Lot, LotKey, Serial
 from command_svc.domain.promises import PENDING, Order, Reservation
 from command_svc.domain.scope import Scope
-from command_svc.domain.sourcing import Site
 from command_svc.domain.transaction import Record, Rows, Transaction
 from command_svc.domain.transfer import Transfer
 from tests.unit.command_svc.making import ITEMS, LOCATIONS, NOW, new_id
@@ -152,11 +151,8 @@ class MemoryStore:
             stocked = self._with_parts(scope.everywhere)
             near = {key.location_id for key in scope.levels}
             near |= {key.location_id for key in self.levels if key.sku in stocked}
-            working.sites = {
-                one: Site(one, self.locations[one].priority, self.locations[one].coordinates)
-                for one in sorted(near & self.locations.keys())
-                if self._is_active(one) and self.locations[one].ships_online_orders
-            }
+            sites = {one: self.locations[one].site for one in sorted(near & self.locations.keys())}
+            working.sites = {one: site for one, site in sites.items() if site is not None}
 
     def _is_active(self, location_id: str) -> bool:
         return self.locations[location_id].is_active
