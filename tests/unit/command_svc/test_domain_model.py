@@ -217,5 +217,5 @@ class DomainMachine(RuleBasedStateMachine):
 
 TestDomain = DomainMachine.TestCase
 TestDomain.settings = settings(
-    max_examples=100, stateful_step_count=15, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=150, stateful_step_count=12, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
