@@ -173,7 +173,7 @@ async def test_transfers_of_one_transaction_follow_each_other_on_the_same_rows(s
         RemoveStock(there, 3, "SALE"),
         CancelTransfer(second),
         ReceiveTransfer(second),
-        ReceiveTransfer(first, (), "LOSS"),
+        ReceiveTransfer(first, (ArrivedLine(mug, 1),), "LOSS"),
         DispatchTransfer(south, "", north, (DispatchedLine(mug, 3),)),
     )
     assert [one for one in answers if isinstance(one, str)] == ["INSUFFICIENT_STOCK", "TRANSFER_RESOLVED"]
