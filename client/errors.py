@@ -174,7 +174,7 @@ class InsufficientStockError(InventoryError):
 
 
 class QuantityOutOfRangeError(InventoryError):
-    """The level would pass its limit. Metadata: sku, location_id, requested, on_hand, limit."""
+    """The level would pass its limit. Metadata: sku, location_id, requested, on_hand, in_transit, limit."""
 
 
 class BackordersOutstandingError(InventoryError):

@@ -64,15 +64,18 @@ class StockCommands(Connection):
         """Move units between two locations; they keep their lot and their serials.
 
         Raises InsufficientStockError when fewer are available, QuantityOutOfRangeError, ItemArchivedError,
-        LocationInactiveError (of the destination), LotNotFoundError, SerialNotFoundError and
-        SerialsRequiredError.
+        LocationInactiveError (of the destination), LotNotFoundError, LotMismatchError, SerialNotFoundError
+        and SerialsRequiredError.
         """
         return await self._command(self._stock_commands.MoveStock, request, timeout)
 
     async def set_stock_policy(
         self, request: pb.SetStockPolicyRequest, *, timeout: float | None = None
     ) -> pb.SetStockPolicyResponse:
-        """Set how a level is kept. Raises VersionMismatchError and BackordersOutstandingError."""
+        """Set how a level is kept.
+
+        Raises ItemArchivedError, LocationInactiveError, VersionMismatchError and BackordersOutstandingError.
+        """
         return await self._command(self._stock_commands.SetStockPolicy, request, timeout)
 
     async def batch_stock(

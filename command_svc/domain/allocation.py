@@ -12,6 +12,7 @@ from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotChoice, Part
 from command_svc.domain.refusals import InsufficientStockError, ItemArchivedError, ItemNotStockedError
 from command_svc.domain.sourcing import Candidate, Strategy, Want
+from command_svc.domain.transaction import OutOfReachError
 
 if TYPE_CHECKING:
     from command_svc.domain.transaction import Transaction
@@ -59,6 +60,9 @@ def find(transaction: Transaction, lines: Sequence[WantedLine], terms: Terms) ->
     InsufficientStockError when a line is short and may not be; a promise of nothing at all is always
     short.
     """
+    for line in lines:
+        if line.location_id is None and transaction.is_new_bundle(line.sku):
+            raise OutOfReachError(line.sku)  # nobody knew whose levels to look for
     search = _Search(transaction, terms)
     wants = [Want(_recipe(transaction, line.sku), line.quantity) for line in lines]
     left = [want.units for want in wants]

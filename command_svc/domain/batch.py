@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from command_svc.domain import catalog, orders, reservations, stock, transfers
+from command_svc.domain import catalog, orders, reservations, returns, stock, transfers
 from command_svc.domain.catalog import (
     ArchiveItem,
     CreateItem,
@@ -19,7 +19,7 @@ from command_svc.domain.catalog import (
 )
 from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.levels import Cause
-from command_svc.domain.orders import CancelOrder, FulfillOrder, PlaceOrder, ReturnOrder
+from command_svc.domain.orders import CancelOrder, FulfillOrder, PlaceOrder
 from command_svc.domain.refusals import Refusal, RequestIdReusedError
 from command_svc.domain.reservations import (
     CancelReservation,
@@ -27,6 +27,7 @@ from command_svc.domain.reservations import (
     ExtendReservation,
     ReserveStock,
 )
+from command_svc.domain.returns import ReturnOrder
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transaction import Record, Transaction
 from command_svc.domain.transfers import (
@@ -148,7 +149,7 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - one line a command: the table 
         case CancelOrder() as command:
             return orders.cancel_order(transaction, command, cause)
         case ReturnOrder() as command:
-            return orders.return_order(transaction, command, cause)
+            return returns.return_order(transaction, command, cause)
         case DispatchTransfer() as command:
             return transfers.dispatch_transfer(transaction, command, cause)
         case ReceiveTransfer() as command:

@@ -13,7 +13,7 @@ from command_svc.domain.catalog import (
 from command_svc.domain.item import Item
 from command_svc.domain.levels import Level
 from command_svc.domain.location import Location
-from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderOutcome, PlaceOrder, ReturnOrder
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderOutcome, PlaceOrder
 from command_svc.domain.reservations import (
     CancelReservation,
     ConfirmReservation,
@@ -21,6 +21,7 @@ from command_svc.domain.reservations import (
     ReserveStock,
     Resolution,
 )
+from command_svc.domain.returns import ReturnOrder
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transfers import (
     CancelTransfer,

@@ -31,7 +31,9 @@ def move(  # noqa: PLR0913 - a move has this many facts
     """
     level = transaction.level(key)
     if delta.on_hand > 0 and level.on_hand + delta.on_hand > MAX_QUANTITY:
-        raise QuantityOutOfRangeError(key, delta.on_hand, level.on_hand)
+        raise QuantityOutOfRangeError(level, delta.on_hand, "on_hand")
+    if delta.in_transit > 0 and level.in_transit + delta.in_transit > MAX_QUANTITY:
+        raise QuantityOutOfRangeError(level, delta.in_transit, "in_transit")
     if lot_id:
         lots.change(transaction, LotKey(*key, lot_id), delta.on_hand, delta.reserved, serials)
     result = transaction.enter(level.changed(delta, transaction.now), delta, why, lot_id)

@@ -1,10 +1,9 @@
-"""Orders: placed on the stock there is or will be, shipped in parts, cancelled, returned."""
+"""Orders: placed on the stock there is or will be, shipped in parts, cancelled."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import TYPE_CHECKING, NamedTuple
 from uuid import UUID
 
@@ -12,15 +11,12 @@ from command_svc.domain import lots
 from command_svc.domain.allocation import Terms, WantedLine, find, keys_of
 from command_svc.domain.backorders import merged
 from command_svc.domain.levels import Cause, Level, LevelKey, Quantities, Why
-from command_svc.domain.lot import LotKey, LotReceipt
 from command_svc.domain.movements import move
 from command_svc.domain.promises import CANCELLED, FULFILLED, OPEN, Allocation, Order, OrderLine
 from command_svc.domain.refusals import (
     ExceedsOrderError,
     InsufficientStockError,
     ItemArchivedError,
-    LotNotTrackedError,
-    LotRequiredError,
     OrderClosedError,
 )
 from command_svc.domain.reservations import free_expired
@@ -65,23 +61,6 @@ class CancelOrder:
 
     order_id: UUID
     lines: tuple[OrderedUnits, ...] = ()
-
-
-class ReturnedUnits(NamedTuple):
-    """Shipped units that come back to a level; written off for a reason at once, or back in stock ("")."""
-
-    key: LevelKey
-    quantity: int
-    lot: LotReceipt | None = None
-    write_off_reason: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class ReturnOrder:
-    """Take shipped units back, at least one line."""
-
-    order_id: UUID
-    lines: tuple[ReturnedUnits, ...]
 
 
 class OrderOutcome(NamedTuple):
@@ -133,7 +112,7 @@ def place_order(transaction: Transaction, command: PlaceOrder, cause: Cause) -> 
             delta = Quantities(backordered=one.backordered)
             move(transaction, one.key, delta, _why("BACKORDER", order, cause))
     keys = (one.key for one in order.allocations)
-    return OrderOutcome(order, _levels(transaction, keys), tuple(found.candidates) if found else ())
+    return OrderOutcome(order, levels_of(transaction, keys), tuple(found.candidates) if found else ())
 
 
 def fulfill_order(transaction: Transaction, command: FulfillOrder, cause: Cause) -> OrderOutcome:
@@ -161,12 +140,12 @@ def fulfill_order(transaction: Transaction, command: FulfillOrder, cause: Cause)
                 serials = serials[count:]
         if left:
             raise ExceedsOrderError(order.order_id, units.key, units.quantity, units.quantity - left)
-    order = _changed(transaction, order, allocations)
+    order = changed(transaction, order, allocations)
     for one, count, serials in shipped:
         why = Why("SHIP", "SALE", cause, str(order.order_id))
         delta = Quantities(on_hand=-count, reserved=-count)
         move(transaction, one.key, delta, why, lot_id=one.lot_id, serials=serials)
-    return OrderOutcome(order, _levels(transaction, (one.key for one, _, _ in shipped)))
+    return OrderOutcome(order, levels_of(transaction, (one.key for one, _, _ in shipped)))
 
 
 def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -> OrderOutcome:
@@ -196,7 +175,7 @@ def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -
                     given_up.append((one, count - backordered, backordered))
         if left:
             raise ExceedsOrderError(order.order_id, units.key, units.quantity, units.quantity - left)
-    order = _changed(transaction, order, allocations)
+    order = changed(transaction, order, allocations)
     for one, ready, backordered in given_up:
         if backordered:
             delta = Quantities(backordered=-backordered)
@@ -206,85 +185,8 @@ def cancel_order(transaction: Transaction, command: CancelOrder, cause: Cause) -
             move(transaction, one.key, delta, _why("RELEASE", order, cause), lot_id=one.lot_id)
     # What it gave back may be what it waited for: the order as it is now.
     return OrderOutcome(
-        transaction.order(order.order_id), _levels(transaction, (one.key for one, _, _ in given_up))
+        transaction.order(order.order_id), levels_of(transaction, (one.key for one, _, _ in given_up))
     )
-
-
-def return_order(transaction: Transaction, command: ReturnOrder, cause: Cause) -> OrderOutcome:
-    """Take shipped units back, into stock or written off at once.
-
-    Raises OrderNotFoundError, ExceedsOrderError, LotRequiredError (of several lots, each is named) and the
-    refusals of `Transaction.open_level` (if written off, of `level`), `movements.move` and `lots.receive`.
-    """
-    order = transaction.order(command.order_id)
-    allocations = list(order.allocations)
-    back: list[tuple[ReturnedUnits, str]] = []
-    for units in command.lines:
-        lot_id = _lot_of(transaction, order, units)
-        left = units.quantity
-        for index, one in enumerate(allocations):
-            matches = (one.key.sku, one.lot_id) == (units.key.sku, lot_id)
-            count = min(left, one.shipped - one.returned) if matches else 0
-            left -= count
-            allocations[index] = one._replace(returned=one.returned + count)
-        if left:
-            key = LevelKey(units.key.sku, "")
-            raise ExceedsOrderError(order.order_id, key, units.quantity, units.quantity - left)
-        back.append((units, lot_id))
-    order = _changed(transaction, order, allocations)
-    for units, lot_id in back:
-        _take_back(transaction, order, units, lot_id, cause)
-    # What came back may be what it waited for: the order as it is now.
-    return OrderOutcome(
-        transaction.order(order.order_id), _levels(transaction, (units.key for units, _ in back))
-    )
-
-
-def _lot_of(transaction: Transaction, order: Order, units: ReturnedUnits) -> str:
-    """Return the lot of units that come back: the one named, or the only one that was shipped."""
-    level = _place_of(transaction, units)
-    if units.lot is not None:
-        if not level.lot_tracked:
-            raise LotNotTrackedError(units.key.sku, units.lot.lot_id)
-        return units.lot.lot_id
-    shipped = {one.lot_id for one in order.allocations if one.shipped and one.key.sku == units.key.sku}
-    if len(shipped) > 1:
-        raise LotRequiredError(units.key.sku)
-    return shipped.pop() if shipped else ""
-
-
-def _place_of(transaction: Transaction, units: ReturnedUnits) -> Level:
-    """Return the level that units come back to: an open one, unless they are written off at once."""
-    place = transaction.level if units.write_off_reason else transaction.open_level
-    return place(units.key)
-
-
-def _take_back(
-    transaction: Transaction, order: Order, units: ReturnedUnits, lot_id: str, cause: Cause
-) -> None:
-    level = _place_of(transaction, units)
-    receipt = units.lot
-    if lot_id and (receipt is None or receipt.expiry_date is None):
-        serials = receipt.serials if receipt else ()
-        receipt = LotReceipt(lot_id, _date_of(transaction, order, units.key, lot_id), serials)
-    lots.receive(transaction, level, receipt, units.quantity)
-    restocked = not units.write_off_reason
-    why = Why("RETURN", "RETURN", cause, str(order.order_id))
-    delta = Quantities(on_hand=units.quantity)
-    move(transaction, units.key, delta, why, lot_id=lot_id, fill=restocked)
-    if not restocked:
-        # Two entries, so that history tells that it came back and where it went.
-        why = Why("WRITE_OFF", units.write_off_reason, cause, str(order.order_id))
-        delta = Quantities(on_hand=-units.quantity)
-        serials = receipt.serials if receipt else ()
-        move(transaction, units.key, delta, why, lot_id=lot_id, serials=serials)
-
-
-def _date_of(transaction: Transaction, order: Order, key: LevelKey, lot_id: str) -> date | None:
-    """Return the date of a lot that comes back: as known where it comes to, or else where it came from."""
-    came_from = [one.key for one in order.allocations if one.key.sku == key.sku and one.lot_id == lot_id]
-    known = (transaction.lots.get(LotKey(*place, lot_id)) for place in (key, *came_from))
-    return next((lot.expiry_date for lot in known if lot is not None), None)
 
 
 def _open(transaction: Transaction, order_id: UUID) -> Order:
@@ -298,19 +200,21 @@ def _matches(one: Allocation, units: OrderedUnits) -> bool:
     return one.key == units.key and units.lot_id in {"", one.lot_id}
 
 
-def _changed(transaction: Transaction, order: Order, allocations: Iterable[Allocation]) -> Order:
-    changed = replace(order, allocations=tuple(allocations), version=order.version + 1)
-    if order.state == OPEN and not any(one.open for one in changed.allocations):
-        shipped = any(one.shipped for one in changed.allocations)
-        changed = replace(changed, state=FULFILLED if shipped else CANCELLED)
-    changed = replace(changed, update_time=transaction.now)
-    transaction.put(transaction.orders, order.order_id, changed)
-    return changed
+def changed(transaction: Transaction, order: Order, allocations: Iterable[Allocation]) -> Order:
+    """Enter an order's allocations as they are now; return it, closed if nothing of it is open any more."""
+    after = replace(order, allocations=tuple(allocations), version=order.version + 1)
+    if order.state == OPEN and not any(one.open for one in after.allocations):
+        shipped = any(one.shipped for one in after.allocations)
+        after = replace(after, state=FULFILLED if shipped else CANCELLED)
+    after = replace(after, update_time=transaction.now)
+    transaction.put(transaction.orders, order.order_id, after)
+    return after
 
 
 def _why(kind: str, order: Order, cause: Cause) -> Why:
     return Why(kind, REASON, cause, str(order.order_id))
 
 
-def _levels(transaction: Transaction, keys: Iterable[LevelKey]) -> tuple[Level, ...]:
+def levels_of(transaction: Transaction, keys: Iterable[LevelKey]) -> tuple[Level, ...]:
+    """Return the levels as decided so far, each once."""
     return tuple(transaction.level(key) for key in dict.fromkeys(keys))

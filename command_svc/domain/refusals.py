@@ -42,7 +42,7 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, ClassVar
 from uuid import UUID
 
-from command_svc.domain.levels import MAX_QUANTITY, LevelKey
+from command_svc.domain.levels import MAX_QUANTITY, Level, LevelKey
 
 if TYPE_CHECKING:
     from command_svc.domain.lot import LotKey
@@ -130,14 +130,17 @@ class QuantityOutOfRangeError(Refusal):
 
     reason = "QUANTITY_OUT_OF_RANGE"
 
-    def __init__(self, key: LevelKey, requested: int, on_hand: int) -> None:
+    def __init__(self, level: Level, requested: int, figure: str) -> None:
+        """Take which figure would pass the limit, "on_hand" or "in_transit", and by how many units."""
+        key, there = level.key, getattr(level, figure)
         super().__init__(
-            f"{on_hand} of {key.sku} are on hand at {key.location_id}: {requested} more would pass the limit "
-            f"of {MAX_QUANTITY}",
+            f"{there} of {key.sku} are {figure.replace('_', ' ')} at {key.location_id}: {requested} more "
+            f"would pass the limit of {MAX_QUANTITY}",
             sku=key.sku,
             location_id=key.location_id,
             requested=requested,
-            on_hand=on_hand,
+            on_hand=level.on_hand,
+            in_transit=level.in_transit,
             limit=MAX_QUANTITY,
         )
 

@@ -20,13 +20,14 @@ from command_svc.domain.catalog import (
 from command_svc.domain.commands import Command
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotChoice, LotReceipt
-from command_svc.domain.orders import CancelOrder, FulfillOrder, PlaceOrder, ReturnOrder
+from command_svc.domain.orders import CancelOrder, FulfillOrder, PlaceOrder
 from command_svc.domain.reservations import (
     CancelReservation,
     ConfirmReservation,
     ExtendReservation,
     ReserveStock,
 )
+from command_svc.domain.returns import ReturnOrder
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transfers import (
     CancelTransfer,

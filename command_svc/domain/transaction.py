@@ -141,6 +141,11 @@ class Transaction:
             raise ItemNotStockedError(sku, facts.kind)
         return facts
 
+    def is_new_bundle(self, sku: str) -> bool:
+        """Tell whether an item is a bundle that came into being in this transaction."""
+        is_new = sku in self.items.before and self.items.before[sku] is None
+        return is_new and bool(self.items[sku].components)
+
     def reservation(self, reservation_id: UUID) -> Reservation:
         """Return the reservation as decided so far; raises ReservationNotFoundError."""
         reservation = self.reservations.get(reservation_id)

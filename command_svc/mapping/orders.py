@@ -7,15 +7,8 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderedUnits,
-    OrderOutcome,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, OrderOutcome, PlaceOrder
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.mapping.fields import given, level_key, levels, lot_receipt, reason, sourcing, strategy
 from command_svc.mapping.requests import Mapping, encoder
 from command_svc.messages import order_message

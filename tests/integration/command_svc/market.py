@@ -11,20 +11,14 @@ from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotReceipt
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderOutcome,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderOutcome, PlaceOrder
 from command_svc.domain.reservations import (
     CancelReservation,
     ConfirmReservation,
     ReserveStock,
     Resolution,
 )
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, MoveStock, RemoveStock
 from command_svc.domain.transfers import (

@@ -10,17 +10,10 @@ import pytest
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotChoice, LotKey, LotReceipt, Serial
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderedUnits,
-    OrderOutcome,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, OrderOutcome, PlaceOrder
 from command_svc.domain.promises import Allocation
 from command_svc.domain.reservations import ConfirmReservation, ReserveStock, Resolution
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from tests.integration.command_svc.story import Story

@@ -9,15 +9,7 @@ import pytest
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.commands import Command
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderedUnits,
-    OrderOutcome,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, OrderOutcome, PlaceOrder
 from command_svc.domain.promises import Allocation
 from command_svc.domain.reservations import (
     CancelReservation,
@@ -27,6 +19,7 @@ from command_svc.domain.reservations import (
     ReserveStock,
     Resolution,
 )
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from tests.integration.command_svc.story import Story

@@ -11,11 +11,7 @@ import pytest
 from command_svc.domain.allocation import WantedLine
 from command_svc.domain.catalog import ArchiveItem
 from command_svc.domain.levels import LevelKey
-from command_svc.domain.orders import (
-    FulfillOrder,
-    OrderOutcome,
-    PlaceOrder,
-)
+from command_svc.domain.orders import FulfillOrder, OrderOutcome, PlaceOrder
 from command_svc.domain.stock import AddStock, SetStockPolicy
 from tests.integration.command_svc.deadlocks import no_deadlock
 from tests.integration.command_svc.market import BEATEN, LATER, Market

@@ -13,14 +13,7 @@ from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.batch import decide
 from command_svc.domain.commands import Command
 from command_svc.domain.levels import Level, LevelKey
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderedUnits,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, PlaceOrder
 from command_svc.domain.reservations import (
     CancelReservation,
     ConfirmedLine,
@@ -29,6 +22,7 @@ from command_svc.domain.reservations import (
     ReserveStock,
     free_expired,
 )
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transaction import Transaction

@@ -26,7 +26,7 @@ FIGURES = {
     "ITEM_ALREADY_EXISTS": ["sku"],
     "LOCATION_ALREADY_EXISTS": ["location_id"],
     "INSUFFICIENT_STOCK": ["sku", "location_id", "requested", "available", "lot_id"],
-    "QUANTITY_OUT_OF_RANGE": ["sku", "location_id", "requested", "on_hand", "limit"],
+    "QUANTITY_OUT_OF_RANGE": ["sku", "location_id", "requested", "on_hand", "in_transit", "limit"],
     "ITEM_NOT_STOCKED": ["sku", "kind"],
     "REQUEST_ID_REUSED": ["request_id"],
     "VERSION_MISMATCH": ["expected_version", "version", "sku", "location_id"],

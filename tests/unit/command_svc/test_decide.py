@@ -30,6 +30,7 @@ from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
 from command_svc.domain.transaction import OutOfReachError, Record, Transaction
+from command_svc.domain.transfers import DispatchedLine, DispatchTransfer
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from tests.unit.command_svc.making import MUG, MUG_AT_STORE, NOW, encode, request, submission, transaction
 
@@ -161,6 +162,19 @@ def test_the_two_halves_of_a_move_are_one() -> None:
                 "location_id": "WH",
                 "requested": str(MAX_QUANTITY + 1),
                 "on_hand": "0",
+                "in_transit": "0",
+                "limit": str(MAX_QUANTITY),
+            },
+        ),
+        (
+            DispatchTransfer("", "ACME", "WH", (DispatchedLine("MUG", MAX_QUANTITY + 1),)),
+            QuantityOutOfRangeError,
+            {
+                "sku": "MUG",
+                "location_id": "WH",
+                "requested": str(MAX_QUANTITY + 1),
+                "on_hand": "0",
+                "in_transit": "0",
                 "limit": str(MAX_QUANTITY),
             },
         ),
@@ -206,12 +220,13 @@ def test_a_created_item_can_be_stocked_in_the_same_transaction() -> None:
 
 def test_what_came_into_being_in_the_same_transaction_may_be_out_of_its_reach() -> None:
     """Nobody could know the components of a bundle that did not exist when the levels were locked."""
-    working = transaction()
-    working.reach.clear()
-    bundle = CreateItem(Item("SET", "Set", kind="BUNDLE", counted=False, components=(("MUG", 1),)))
-    order = PlaceOrder((WantedLine("SET", "WH", 1),), Terms(Strategy("PRIORITY")))
-    with pytest.raises(OutOfReachError):
-        decide(working, submission(bundle, order))
+    for location_id in ("WH", None):
+        working = transaction()
+        working.reach.clear()
+        bundle = CreateItem(Item("SET", "Set", kind="BUNDLE", counted=False, components=(("MUG", 1),)))
+        order = PlaceOrder((WantedLine("SET", location_id, 1),), Terms(Strategy("PRIORITY")))
+        with pytest.raises(OutOfReachError):
+            decide(working, submission(bundle, order))
 
 
 def test_a_scope_names_everything_that_is_touched() -> None:

@@ -14,9 +14,10 @@ from command_svc.domain.commands import Command, Outcome
 from command_svc.domain.item import BUNDLE, Item
 from command_svc.domain.levels import LevelKey
 from command_svc.domain.lot import LotChoice, LotKey, LotReceipt
-from command_svc.domain.orders import FulfillOrder, OrderedUnits, PlaceOrder, ReturnedUnits, ReturnOrder
+from command_svc.domain.orders import FulfillOrder, OrderedUnits, PlaceOrder
 from command_svc.domain.refusals import Refusal
 from command_svc.domain.reservations import ConfirmedLine, ConfirmReservation, ReserveStock
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, RemoveStock, SetStockPolicy

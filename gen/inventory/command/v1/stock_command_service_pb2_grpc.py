@@ -125,7 +125,7 @@ class StockCommandServiceServicer:
     def MoveStock(self, request, context):
         """Moves available units from one location to another at once: both levels change or neither.
         May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
-        destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
+        destination), LOT_NOT_FOUND, LOT_MISMATCH, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -133,7 +133,7 @@ class StockCommandServiceServicer:
 
     def SetStockPolicy(self, request, context):
         """Sets how a level is kept; what is absent stays. The level comes into being with it.
-        May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+        May also answer ITEM_ARCHIVED, LOCATION_INACTIVE, VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -62,11 +62,11 @@ class StockCommandServiceStub:
     MoveStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.MoveStockRequest, _stock_command_service_pb2.MoveStockResponse]
     """Moves available units from one location to another at once: both levels change or neither.
     May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
-    destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
+    destination), LOT_NOT_FOUND, LOT_MISMATCH, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     SetStockPolicy: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]
     """Sets how a level is kept; what is absent stays. The level comes into being with it.
-    May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+    May also answer ITEM_ARCHIVED, LOCATION_INACTIVE, VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
     """
     BatchStock: _grpc.UnaryUnaryMultiCallable[_stock_command_service_pb2.BatchStockRequest, _stock_command_service_pb2.BatchStockResponse]
     """Carries out many commands in one transaction, in their order, each seeing the ones before it.
@@ -126,11 +126,11 @@ class StockCommandServiceAsyncStub(StockCommandServiceStub):
     MoveStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.MoveStockRequest, _stock_command_service_pb2.MoveStockResponse]  # type: ignore[assignment]
     """Moves available units from one location to another at once: both levels change or neither.
     May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
-    destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
+    destination), LOT_NOT_FOUND, LOT_MISMATCH, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
     """
     SetStockPolicy: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.SetStockPolicyRequest, _stock_command_service_pb2.SetStockPolicyResponse]  # type: ignore[assignment]
     """Sets how a level is kept; what is absent stays. The level comes into being with it.
-    May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+    May also answer ITEM_ARCHIVED, LOCATION_INACTIVE, VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
     """
     BatchStock: _aio.UnaryUnaryMultiCallable[_stock_command_service_pb2.BatchStockRequest, _stock_command_service_pb2.BatchStockResponse]  # type: ignore[assignment]
     """Carries out many commands in one transaction, in their order, each seeing the ones before it.
@@ -211,7 +211,7 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_stock_command_service_pb2.MoveStockResponse, _abc.Awaitable[_stock_command_service_pb2.MoveStockResponse]]:
         """Moves available units from one location to another at once: both levels change or neither.
         May also answer INSUFFICIENT_STOCK, QUANTITY_OUT_OF_RANGE, ITEM_ARCHIVED, LOCATION_INACTIVE (of the
-        destination), LOT_NOT_FOUND, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
+        destination), LOT_NOT_FOUND, LOT_MISMATCH, SERIAL_NOT_FOUND and SERIALS_REQUIRED.
         """
 
     @_abc_1.abstractmethod
@@ -221,7 +221,7 @@ class StockCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_stock_command_service_pb2.SetStockPolicyResponse, _abc.Awaitable[_stock_command_service_pb2.SetStockPolicyResponse]]:
         """Sets how a level is kept; what is absent stays. The level comes into being with it.
-        May also answer VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
+        May also answer ITEM_ARCHIVED, LOCATION_INACTIVE, VERSION_MISMATCH and BACKORDERS_OUTSTANDING.
         """
 
     @_abc_1.abstractmethod

@@ -47,7 +47,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_QUANTITY_OUT_OF_RANGE: _ErrorReason.ValueType  # 8
     """OUT_OF_RANGE. The level would pass the largest quantity kept (10^15).
-    Metadata: sku, location_id, requested, on_hand, limit.
+    Metadata: sku, location_id, requested, on_hand, in_transit, limit.
     """
     ERROR_REASON_ITEM_NOT_STOCKED: _ErrorReason.ValueType  # 9
     """FAILED_PRECONDITION. The item is not counted, so it has no stock. Metadata: sku, kind."""
@@ -189,7 +189,7 @@ was named.
 """
 ERROR_REASON_QUANTITY_OUT_OF_RANGE: ErrorReason.ValueType  # 8
 """OUT_OF_RANGE. The level would pass the largest quantity kept (10^15).
-Metadata: sku, location_id, requested, on_hand, limit.
+Metadata: sku, location_id, requested, on_hand, in_transit, limit.
 """
 ERROR_REASON_ITEM_NOT_STOCKED: ErrorReason.ValueType  # 9
 """FAILED_PRECONDITION. The item is not counted, so it has no stock. Metadata: sku, kind."""

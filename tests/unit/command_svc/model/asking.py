@@ -22,14 +22,7 @@ from command_svc.domain.item import BUNDLE, DIGITAL, Item
 from command_svc.domain.levels import MAX_QUANTITY, LevelKey
 from command_svc.domain.location import Location
 from command_svc.domain.lot import LotChoice, LotReceipt
-from command_svc.domain.orders import (
-    CancelOrder,
-    FulfillOrder,
-    OrderedUnits,
-    PlaceOrder,
-    ReturnedUnits,
-    ReturnOrder,
-)
+from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, PlaceOrder
 from command_svc.domain.reservations import (
     CancelReservation,
     ConfirmedLine,
@@ -37,6 +30,7 @@ from command_svc.domain.reservations import (
     ExtendReservation,
     ReserveStock,
 )
+from command_svc.domain.returns import ReturnedUnits, ReturnOrder
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
 from command_svc.domain.transfers import (

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 from uuid import UUID
 
-from command_svc.domain import orders, reservations
+from command_svc.domain import orders, reservations, returns
 from command_svc.domain.allocation import Terms, WantedLine
 from command_svc.domain.lot import LotReceipt
 from tests.unit.command_svc.model.shelves import Bin, Hold, Refused, Sale, Shelves, Spot
@@ -135,9 +135,9 @@ class Promises(Shelves):
         for one, units in given:
             self.fill(one, units)
 
-    def _return(self, command: orders.ReturnOrder, _: object) -> None:
+    def _return(self, command: returns.ReturnOrder, _: object) -> None:
         sale = self._sale(command.order_id, closed=True)
-        back: list[tuple[orders.ReturnedUnits, str]] = []
+        back: list[tuple[returns.ReturnedUnits, str]] = []
         for line in command.lines:
             (self.check_exists if line.write_off_reason else self.check_open)(*line.key)
             sku = line.key.sku

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
-from command_svc.domain import catalog, orders, reservations, stock, transfers
+from command_svc.domain import catalog, orders, reservations, returns, stock, transfers
 from command_svc.domain.commands import Command
 from tests.unit.command_svc.model.catalog import Catalog
 from tests.unit.command_svc.model.promises import Promises
@@ -56,7 +56,7 @@ class Model(Stock, Promises, Transfers, Catalog):
             orders.PlaceOrder: self._place,
             orders.FulfillOrder: self._fulfill,
             orders.CancelOrder: self._cancel_sale,
-            orders.ReturnOrder: self._return,
+            returns.ReturnOrder: self._return,
             transfers.DispatchTransfer: self._dispatch,
             transfers.ReceiveTransfer: self._receive,
             transfers.CancelTransfer: self._call_back,
