@@ -34,20 +34,61 @@ class ConnectorSettings(Settings):
     )
 
 
-class ProjectorSettings(ServerSettings):
+class DeadLetterSettings(ServerSettings):
+    """What every reader of the journal needs; its group is its name among the dead letters."""
+
+    bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
+    topic: str = Field("inventory.journal", description="the journal; one partition")
+    group_id: str = Field(description="consumer group: one member of it reads")
+    dead_letters_topic: str = Field(
+        "inventory.dead-letters", description="the topic of the records that a reader cannot take"
+    )
+    dead_letters_limit: int = Field(
+        1000, ge=1, le=100_000, description="most dead letters of this reader; at one more it halts"
+    )
+
+
+class ProjectorSettings(DeadLetterSettings):
     """What `python -m cdc projector` needs."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
-    bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
     redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
     database_url: SecretStr = Field(
         description="URL of the database, as inventory_query: what has never come is fetched there"
     )
-    topic: str = Field("inventory.journal", description="the journal; one partition")
     group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation of keys to write")
     batch_records: int = Field(500, ge=1, le=10_000, description="most records applied at once")
+    drain_seconds: float = Field(
+        0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
+    )
+
+
+class RelaySettings(DeadLetterSettings):
+    """What `python -m cdc relay` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    registry_url: str = Field(description="base URL of the schema registry's Confluent-compatible interface")
+    group_id: str = Field("inventory.relay", description="consumer group: one member of it reads")
+    transactional_id: str = Field(
+        "inventory.relay", description="name under which one relay at a time writes; the same for standbys"
+    )
+    topics_prefix: str = Field(
+        "inventory", description="what the topics of events begin with, as in PREFIX.stock.events"
+    )
+    batch_records: int = Field(500, ge=1, le=10_000, description="most records read at once")
+    batch_events: int = Field(2000, ge=1, le=50_000, description="about as many events in one transaction")
+    remember_records: int = Field(
+        20_000,
+        ge=1,
+        le=1_000_000,
+        description="records of the journal known again if sent twice: what the connector may repeat",
+    )
+    max_event_bytes: int = Field(
+        1_000_000, ge=1000, le=2_000_000, description="largest event; the topics must take it"
+    )
     drain_seconds: float = Field(
         0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
     )

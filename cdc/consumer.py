@@ -1,9 +1,11 @@
 """Reading the journal topic, as one member of a group of which one at a time reads.
 
-The position is the caller's to keep: the group's own committed offset is only there to be looked at.
+The position is the caller's to keep: beside what it makes of the records, or in the group as part of a
+transaction that writes to other topics.
 """
 
 import logging
+from collections.abc import Sequence
 from typing import NamedTuple, cast
 
 import structlog
@@ -12,6 +14,7 @@ from confluent_kafka import (
     Consumer,
     KafkaError,
     KafkaException,
+    Message,
     TopicCollection,
     TopicPartition,
 )
@@ -27,6 +30,22 @@ class Record(NamedTuple):
 
     offset: int
     value: bytes | None
+    key: bytes = b""
+    headers: Sequence[tuple[str, bytes]] = ()
+
+
+class Commitment(NamedTuple):
+    """A position, and the membership in whose name it is committed: only the group's present reader may."""
+
+    offsets: list[TopicPartition]
+    group: object
+
+
+class Position(NamedTuple):
+    """A committed position: the next record to read, and the source it counts in."""
+
+    offset: int
+    source: str
 
 
 class Extent(NamedTuple):
@@ -142,7 +161,7 @@ class JournalConsumer:
         for message in (first, *self._consumer.consume(max_records - 1, 0)):
             error = message.error()
             if error is None:
-                records.append(Record(cast("int", message.offset()), message.value()))
+                records.append(_record(message))
             else:
                 self._failure = _failure(error) or self._failure
         if self._failure is not None and not records:
@@ -158,6 +177,14 @@ class JournalConsumer:
             # The group has just taken the partition back; who gets it reads from its own position.
             log.warning("offset not stored", offset=offset, cause=str(error))
 
+    def committed(self) -> Position | None:
+        """Return the position that `commitment` was made of last. Raise JournalUnavailableError."""
+        try:
+            (found,) = self._consumer.committed([self._at(OFFSET_BEGINNING)], TIMEOUT_SECONDS)
+        except KafkaException as error:
+            raise JournalUnavailableError(str(error)) from error
+        return Position(found.offset, found.metadata or "") if found.offset >= 0 else None
+
     def extent(self) -> Extent:
         """Return what the topic holds. Raise JournalUnavailableError."""
         try:
@@ -165,6 +192,12 @@ class JournalConsumer:
         except KafkaException as error:
             raise JournalUnavailableError(str(error)) from error
         return Extent(*found)
+
+    def commitment(self, position: Position) -> Commitment:
+        """Return a position to be committed as part of a transaction. Only while `assigned`."""
+        at = self._at(position.offset)
+        offsets = [TopicPartition(at.topic, at.partition, at.offset, position.source)]
+        return Commitment(offsets, self._consumer.consumer_group_metadata())
 
     def close(self) -> None:
         """Commit the group's offset and leave the group."""
@@ -188,6 +221,15 @@ class JournalConsumer:
         self.reading = False
         log.info("revoked", topic=self._topic, partitions=[one.partition for one in partitions])
         consumer.unassign()
+
+
+def _record(message: Message) -> Record:
+    headers = [(name, _bytes(value)) for name, value in message.headers() or ()]
+    return Record(cast("int", message.offset()), message.value(), _bytes(message.key()), headers)
+
+
+def _bytes(value: str | bytes | None) -> bytes:
+    return value.encode() if isinstance(value, str) else value or b""
 
 
 def _failure(error: KafkaError) -> Exception | None:

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from google.protobuf.message import DecodeError
 
+from cdc.faults import Fault, FaultKind
 from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Changes, Commits
@@ -30,7 +31,12 @@ _NAMES: Mapping[str, Callable[[Any], Name]] = {
 _ID = re.compile("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-class UndecodableError(Exception):
+FRAME_BYTES = 5
+MAX_RECORD_BYTES = 1024 * 1024
+"""What the journal's topic takes."""
+
+
+class UndecodableError(Fault):
     """The value is not a transaction of the journal; the message says why."""
 
 
@@ -66,19 +72,34 @@ def decode(value: bytes | None) -> Transaction:
 
     Nearly any bytes parse as some message, so what every transaction must say is checked too.
     """
-    if value is None:
-        raise UndecodableError("it has no value")
-    try:
-        transaction = Transaction.FromString(value)
-    except DecodeError as error:
-        raise UndecodableError(f"it is no inventory.journal.v1.Transaction: {error}") from error
+    transaction = _parse(value)
     if not _ID.fullmatch(transaction.transaction_id):
-        raise UndecodableError(f"it names no transaction_id: {transaction.transaction_id!r}")
+        raise UndecodableError(
+            f"it names no transaction_id, so it is something else: {transaction.transaction_id!r}",
+            FaultKind.UNKNOWN_TYPE,
+        )
     for kind, name in _NAMES.items():
         for thing in getattr(transaction, kind):
             if not (all(name(thing)) and thing.version > 0):
                 raise UndecodableError(f"one of its {kind} is without a name or a version: {name(thing)!r}")
     return transaction
+
+
+def _parse(value: bytes | None) -> Transaction:
+    if value is None:
+        raise UndecodableError("it has no value")
+    if len(value) > MAX_RECORD_BYTES:
+        raise UndecodableError(f"{len(value)} bytes, more than {MAX_RECORD_BYTES}", FaultKind.OVERSIZED)
+    if value[:1] == b"\0" and len(value) > FRAME_BYTES:
+        # No message begins with a zero byte; what a registry's serialiser writes does.
+        number = int.from_bytes(value[1:FRAME_BYTES], "big")
+        raise UndecodableError(
+            f"it is framed with the schema id {number}, and the journal has none", FaultKind.UNKNOWN_SCHEMA
+        )
+    try:
+        return Transaction.FromString(value)
+    except DecodeError as error:
+        raise UndecodableError(f"it is no inventory.journal.v1.Transaction: {error}") from error
 
 
 def fold(transactions: Sequence[Transaction]) -> Changes:

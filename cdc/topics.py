@@ -19,6 +19,11 @@ ITEMS = "inventory.catalog.items"
 LOCATIONS = "inventory.catalog.locations"
 STOCK_COMMANDS = "inventory.stock.commands"
 STOCK_FAILURES = "inventory.stock.failures"
+STOCK_EVENTS = "inventory.stock.events"
+RESERVATION_EVENTS = "inventory.reservation.events"
+ORDER_EVENTS = "inventory.order.events"
+TRANSFER_EVENTS = "inventory.transfer.events"
+DEAD_LETTERS = "inventory.dead-letters"
 HEARTBEAT = "inventory.heartbeat.inventory_raw"
 
 DAY_MS = 24 * 60 * 60 * 1000
@@ -35,6 +40,11 @@ class Topic:
 
 
 COMPACTED = {"cleanup.policy": "compact"}
+EVENTS = {
+    "cleanup.policy": "delete",
+    "retention.ms": str(7 * DAY_MS),
+    "max.message.bytes": str(1024 * 1024),
+}
 
 TOPICS = (
     # One partition: its order is the order of the commits. Records stay under 512 kB (a larger transaction
@@ -59,6 +69,19 @@ TOPICS = (
         STOCK_FAILURES,
         12,
         {"cleanup.policy": "delete", "retention.ms": str(14 * DAY_MS), "max.message.bytes": str(512 * 1024)},
+    ),
+    # The public events, keyed by level or id: the order of a partition is that of each level, reservation,
+    # order or transfer.
+    Topic(STOCK_EVENTS, 12, EVENTS),
+    Topic(RESERVATION_EVENTS, 12, EVENTS),
+    Topic(ORDER_EVENTS, 12, EVENTS),
+    Topic(TRANSFER_EVENTS, 12, EVENTS),
+    # What a reader of the journal could not take, until somebody replays or discards it: kept for as long as
+    # that takes, and what was decided for a month. Room for the largest record, its headers and its fate.
+    Topic(
+        DEAD_LETTERS,
+        1,
+        COMPACTED | {"delete.retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * 1024 * 1024)},
     ),
     # Debezium's own sign of life; nobody reads it.
     Topic(HEARTBEAT, 1, {"cleanup.policy": "delete", "retention.ms": str(DAY_MS)}),

@@ -5,6 +5,7 @@ from uuid import UUID, uuid5
 
 from google.protobuf.message import Message
 
+from cdc.faults import Fault, FaultKind
 from inventory.event.v1.order_event_pb2 import OrderEvent
 from inventory.event.v1.reservation_event_pb2 import ReservationEvent
 from inventory.event.v1.stock_event_pb2 import StockEvent
@@ -18,8 +19,11 @@ _NAMESPACE = UUID("6f1d2c1e-0b0f-5d6a-9a53-6a2f8f6f7c11")
 Envelope: TypeAlias = StockEvent | ReservationEvent | OrderEvent | TransferEvent
 
 
-class UnknownKindError(Exception):
+class UnknownKindError(Fault):
     """An entry of the ledger is of a kind that this version knows no event for."""
+
+    def __init__(self, kind: int) -> None:
+        super().__init__(f"an entry is of the kind {kind}", FaultKind.UNKNOWN_TYPE)
 
 
 class Event(NamedTuple):

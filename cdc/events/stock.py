@@ -111,7 +111,7 @@ def stock_events(transaction: Transaction, levels: Sequence[StockLevel | None]) 
     ends = _ends(transaction.movements)
     for index, (entry, level) in enumerate(zip(transaction.movements, levels, strict=True)):
         if entry.kind not in _MAKE:
-            raise UnknownKindError(f"an entry of the kind {entry.kind}")
+            raise UnknownKindError(entry.kind)
         name, make = _MAKE[entry.kind]
         content = make(entry)
         if isinstance(content, pb.StockMoved) and index in ends:

@@ -4,7 +4,12 @@ The only package that knows Redis.
 """
 
 from query_svc.read_model.apply import Applied, Gap, ReadModelWriter, connect_writer
-from query_svc.read_model.errors import ReadModelError, ReadModelRewoundError, ReadModelUnavailableError
+from query_svc.read_model.errors import (
+    ReadModelError,
+    ReadModelRefusedError,
+    ReadModelRewoundError,
+    ReadModelUnavailableError,
+)
 from query_svc.read_model.follower import Follower, connect_follower
 from query_svc.read_model.generations import Generations, Phase, Plan, connect_generations
 from query_svc.read_model.get import ReadModel, connect
@@ -29,6 +34,7 @@ __all__ = [
     "Plan",
     "ReadModel",
     "ReadModelError",
+    "ReadModelRefusedError",
     "ReadModelRewoundError",
     "ReadModelUnavailableError",
     "ReadModelWriter",

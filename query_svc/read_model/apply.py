@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 
 from query_svc.read_model import functions
 from query_svc.read_model.connection import open_redis
-from query_svc.read_model.errors import ReadModelRewoundError
+from query_svc.read_model.errors import ReadModelRefusedError, ReadModelRewoundError
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Command, Line
 from query_svc.read_model.marks import Commits, MarkPosition
@@ -77,7 +77,7 @@ class ReadModelWriter:
         """
         await self.resume(source)
         self._end = b"%d" % offset
-        with _rewound():
+        with _told():
             if not self._marked.offset:
                 await self._marked.write(Commits((), as_of), self._end)
         await self._call({bucket: () for bucket, held in enumerate(self._offsets) if not held})
@@ -93,7 +93,7 @@ class ReadModelWriter:
 
         Two round trips. Applying something again changes nothing. The buckets that the changes touch get the
         offset, and so do the marks. Raise ReadModelRewoundError when one of them holds another offset than
-        was left there.
+        was left there, and ReadModelRefusedError when Redis does not take a change.
         """
         applied = await self.write(changes, offset)
         await self.mark(commits)
@@ -109,7 +109,7 @@ class ReadModelWriter:
 
     async def mark(self, commits: Commits) -> None:
         """Do the second half of `apply`, for what was written last."""
-        with _rewound():
+        with _told():
             await self._marked.write(commits, self._end)
 
     def take_gaps(self) -> list[Gap]:
@@ -160,7 +160,7 @@ class ReadModelWriter:
             command(self._keys, bucket, rows, (self._source, self._offsets[bucket], self._end))
             for bucket, rows in grouped.items()
         ]
-        with _rewound():
+        with _told():
             counts = await self._line.ask(commands)
         for (bucket, rows), (_, _, gaps) in zip(grouped.items(), counts, strict=True):
             self._offsets[bucket] = self._end
@@ -178,14 +178,14 @@ class ReadModelWriter:
 
 
 @contextmanager
-def _rewound() -> Iterator[None]:
-    """Raise what says that Redis has lost data as ReadModelRewoundError."""
+def _told() -> Iterator[None]:
+    """Raise what says that Redis has lost data as ReadModelRewoundError, else as ReadModelRefusedError."""
     try:
         yield
     except ResponseError as error:
         if str(error).startswith(_REWOUND):
             raise ReadModelRewoundError(str(error)) from error
-        raise
+        raise ReadModelRefusedError(str(error)) from error
 
 
 def command(

@@ -2,7 +2,8 @@
 
 ReadModelError
 ├── ReadModelUnavailableError  Redis does not answer, or not in time; try again later
-└── ReadModelRewoundError      Redis holds another position than the writer left there
+├── ReadModelRewoundError      Redis holds another position than the writer left there
+└── ReadModelRefusedError      Redis does not take the change, and would not the next time
 """
 
 from collections.abc import Iterator
@@ -36,6 +37,13 @@ class ReadModelRewoundError(ReadModelError):
 
     The batch was refused where that was seen; its other buckets may have taken it. Read the positions
     again and go on from there.
+    """
+
+
+class ReadModelRefusedError(ReadModelError):
+    """Redis does not take the change: what it holds under the names is something else.
+
+    Other buckets may have taken theirs.
     """
 
 

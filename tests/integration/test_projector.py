@@ -19,6 +19,9 @@ from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartiti
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from cdc.dead_letter import DeadLetter
+from cdc.dead_letter_topic import DeadLetterTopic
+from cdc.topics import DEAD_LETTERS, TOPICS
 from client import InventoryClient
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
@@ -38,6 +41,7 @@ pytestmark = pytest.mark.stack
 
 PATIENCE = 30.0
 SKUS = [f"SKU-{number}" for number in range(40)]
+DEAD_LETTER_SETTINGS = next(topic.settings for topic in TOPICS if topic.name == DEAD_LETTERS)
 KEYS = Keys(GENERATION)
 
 
@@ -55,6 +59,22 @@ class World:
         self._producer = Producer({"bootstrap.servers": self._brokers})
         self._processes: list[subprocess.Popen[bytes]] = []
         self.create_topic()
+        self.dead_letters = f"{self.topic}-dead"
+        dead = NewTopic(self.dead_letters, 1, 1, config=DEAD_LETTER_SETTINGS)
+        for created in self._admin.create_topics([dead]).values():
+            created.result()
+
+    def letters(self) -> list[DeadLetter]:
+        """Return the dead letters there are."""
+        topic = DeadLetterTopic(self._brokers, self.dead_letters)
+        found = topic.letters()
+        topic.close()
+        return found
+
+    def resolve(self, letter: DeadLetter) -> None:
+        """Take a dead letter away."""
+        self._producer.produce(self.dead_letters, None, letter.letter_id)
+        assert self._producer.flush(PATIENCE) == 0
 
     def create_topic(self) -> None:
         """Create the topic, and wait until the broker knows it."""
@@ -86,7 +106,7 @@ class World:
             self._producer.produce(self.topic, value)
         assert self._producer.flush(PATIENCE) == 0
 
-    def start(self) -> tuple[subprocess.Popen[bytes], Callable[[], str | None]]:
+    def start(self, **settings: str) -> tuple[subprocess.Popen[bytes], Callable[[], str | None]]:
         """Start a projector; return it with the check of its health."""
         address = f"127.0.0.1:{free_port()}"
         environment = os.environ | {
@@ -96,6 +116,8 @@ class World:
             "INVENTORY_CDC_LISTEN": address,
             "INVENTORY_CDC_TOPIC": self.topic,
             "INVENTORY_CDC_GROUP_ID": self.topic,
+            "INVENTORY_CDC_DEAD_LETTERS_TOPIC": self.dead_letters,
+            **settings,
         }
         self.logs.append(self._folder / f"projector-{len(self.logs)}.log")
         with self.logs[-1].open("wb") as log:
@@ -129,7 +151,7 @@ class World:
         for process in self._processes:
             process.kill()
             process.wait()
-        self._admin.delete_topics([self.topic])
+        self._admin.delete_topics([self.topic, self.dead_letters])
 
 
 def until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:
@@ -161,6 +183,12 @@ def history(length: int, seed: int = 1) -> list[Transaction]:
 def newest(records: Sequence[Transaction]) -> dict[str, StockLevel]:
     """Return the last level of each SKU."""
     return {one.sku: one for record in records for one in record.levels}
+
+
+def newest_or_none(records: Sequence[Transaction]) -> dict[str, StockLevel | None]:
+    """Return the last level of each of SKUS, None for those without."""
+    found = newest(records)
+    return {sku: found.get(sku) for sku in SKUS}
 
 
 def end(number: int) -> tuple[Transaction, StockLevel]:
@@ -347,15 +375,82 @@ def test_a_redis_that_lost_its_last_moments_catches_up(world: World) -> None:
     until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == expected)
 
 
-def test_a_record_that_cannot_be_decoded_stops_it(world: World) -> None:
-    """All before it is applied, nothing after it, now or after a restart."""
+def test_records_that_cannot_be_decoded_become_dead_letters_and_the_rest_is_applied(world: World) -> None:
+    records = history(30)
+    poison = [
+        b"\xff\xff",
+        b"",
+        b"\0\0\0\0\7\0framed",
+        transaction(1, level("", "WH-1", 1)).SerializeToString(),
+    ]
+    last, mark = end(1)
+    world.write([*records[:10], poison[0], *records[10:20], *poison[1:], *records[20:], last])
+    process, healthy = world.start()
+    until(world.shows(mark))
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == newest_or_none(records))
+    assert [(one.kind, one.offset, one.reader) for one in world.letters()] == [
+        ("UNDECODABLE", 10, world.topic),
+        ("UNKNOWN_TYPE", 21, world.topic),
+        ("UNKNOWN_SCHEMA", 22, world.topic),
+        ("UNDECODABLE", 23, world.topic),
+    ]
+    until(lambda: healthy() is None)
+    # Read again from the beginning, by a view that is empty: each is the same letter.
+    world.redis.kill()
+    world.redis.start()
+    until(world.shows(mark))
+    assert len(world.letters()) == 4
+    assert process.poll() is None
+
+
+def test_what_redis_refuses_is_tried_again_and_then_becomes_a_dead_letter(world: World) -> None:
+    """A change whose key holds something else: neither its batch nor what follows waits for it."""
+    with world.redis.client() as client:
+        client.set(KEYS.levels("BAD"), "not a hash")
+    records = history(40)
+    bad = [transaction(number, level("BAD", "WH-1", number)) for number in (1, 2)]
+    last, mark = end(1)
+    world.write([*records[:15], bad[0], *records[15:25], bad[1], *records[25:], last])
+    _, healthy = world.start()
+    until(world.shows(mark))
+    until(lambda: {sku: world.level(sku, "WH-1") for sku in SKUS} == newest_or_none(records))
+    until(lambda: len(world.letters()) == 2)
+    letters = world.letters()
+    assert [(one.kind, one.offset, one.retry_count) for one in letters] == [
+        ("REFUSED", 15, 3),
+        ("REFUSED", 26, 3),
+    ]
+    assert "WRONGTYPE" in letters[0].error
+    until(lambda: healthy() is None)
+
+
+def test_with_too_many_dead_letters_it_halts_until_one_is_dealt_with(world: World) -> None:
+    before, after = level("A", "WH-1", 1), level("A", "WH-1", 2)
+    world.write([transaction(1, before), b"\xff\xff", b"\xff\xff", transaction(2, after)])
+    process, healthy = world.start(INVENTORY_CDC_DEAD_LETTERS_LIMIT="1")
+    until(lambda: world.logged("halted: deal with the dead letters"))
+    until(lambda: healthy() is not None)
+    assert world.level("A", "WH-1") == before
+    assert [one.offset for one in world.letters()] == [1]
+    world.resolve(world.letters()[0])
+    until(world.shows(after))
+    until(lambda: healthy() is None)
+    assert [one.offset for one in world.letters()] == [2]
+    assert process.poll() is None
+
+
+def test_nothing_passes_a_record_whose_dead_letter_cannot_be_written(world: World) -> None:
     before, after = level("A", "WH-1", 1), level("A", "WH-1", 2)
     world.write([transaction(1, before), b"\xff\xff", transaction(2, after)])
-    for _ in range(2):
-        process, _ = world.start()
-        assert process.wait(PATIENCE) == 1
-        assert world.logged(f"{world.topic}, partition 0, offset 1")
-        assert world.level("A", "WH-1") == before
+    process, healthy = world.start(INVENTORY_CDC_DEAD_LETTERS_TOPIC=f"{world.topic}-missing")
+    until(lambda: world.logged("starting over from the stored position"))
+    until(lambda: healthy() is not None)
+    assert world.level("A", "WH-1") == before
+    process.kill()
+    process.wait()
+    world.start()
+    until(world.shows(after))
+    assert [one.offset for one in world.letters()] == [1]
 
 
 def test_records_that_are_gone_are_not_passed_over_in_silence(world: World) -> None:
