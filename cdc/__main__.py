@@ -32,6 +32,14 @@ def projector() -> None:
 
 
 @app.command()
+def relay() -> None:
+    """Fan the journal out to the topics of public events, exactly once."""
+    from cdc.relay_process import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
+@app.command()
 def reconcile(
     *,
     wait: Annotated[float, typer.Option(help="Seconds that the read model may take to catch up.")] = 0.0,

@@ -38,6 +38,11 @@ class Addresses:
         return self.home.ports.address("projector")
 
     @property
+    def relay(self) -> str:
+        """`host:port` of the relay's health service."""
+        return self.home.ports.address("relay")
+
+    @property
     def redis_url(self) -> str:
         """URL of Valkey."""
         return f"redis://{self.home.ports.address('valkey')}/0"

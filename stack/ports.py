@@ -27,6 +27,8 @@ OFFSETS = {
     "registry_management": 11,
     "connect": 12,
     "supervisor": 13,
+    "relay": 14,
+    "pipeline": 15,
     # 20-39: kept free for the services to come and for metrics.
 }
 

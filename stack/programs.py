@@ -171,6 +171,18 @@ def services(home: Home) -> list[Part]:
             },
         ),
         Program(
+            "relay",
+            _python("cdc", "relay"),
+            readiness.grpc_health(at.relay),
+            needs=("topics", "registry"),
+            listeners=("relay",),
+            environment={
+                "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+                "INVENTORY_CDC_REGISTRY_URL": f"{at.registry_url}/apis/ccompat/v7",
+                "INVENTORY_CDC_LISTEN": at.relay,
+            },
+        ),
+        Program(
             "query",
             _python("query_svc"),
             readiness.grpc_health(at.query),

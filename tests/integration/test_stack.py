@@ -57,7 +57,7 @@ def test_up_again_changes_nothing(stack: RunningStack) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["valkey", "postgres", "command", "query", "projector", "connector", "connect"]
+    "name", ["valkey", "postgres", "command", "query", "projector", "relay", "connector", "connect"]
 )
 def test_a_killed_program_comes_back(stack: RunningStack, name: str) -> None:
     old = stack.kill(name)
@@ -66,7 +66,7 @@ def test_a_killed_program_comes_back(stack: RunningStack, name: str) -> None:
 
     assert stack.pid(name) != old
     # The database takes its readers down with it for a moment.
-    for reader in ("connector", "command", "query", "projector"):
+    for reader in ("connector", "command", "query", "projector", "relay"):
         stack.wait_ready(reader)
 
 

@@ -1,0 +1,115 @@
+"""The process that fans the journal out to the public topics."""
+
+import asyncio
+import random
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import structlog
+
+from cdc import outlets
+from cdc.config import RelaySettings
+from cdc.consumer import JournalConsumer
+from cdc.dead_letter_box import DeadLetterBox
+from cdc.outlets import Outlets
+from cdc.publisher import Publisher
+from cdc.relay import Relay
+from cdc.schemas import IncompatibleSchemaError, RegistryUnavailableError
+from serving import logs, server, settings
+from serving.health import Dependency
+
+FIRST_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 5.0
+
+log = structlog.get_logger()
+
+
+class NotReadingError(Exception):
+    """The group has not given this process the journal, or it does not read it yet."""
+
+
+class RelayProcess:
+    """Runs a relay in a thread, once the schemas are registered."""
+
+    def __init__(self, config: RelaySettings) -> None:
+        self._config = config
+        self.box = DeadLetterBox(config)
+        self._relay: Relay | None = None
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Run until `stop`. Raise IncompatibleSchemaError, and what stopped the relay."""
+        config = self._config
+        frames = await self._frames()
+        if frames is None:
+            return
+        self._relay = Relay(
+            JournalConsumer(config.bootstrap_servers, config.group_id, config.topic),
+            partial(Publisher, config.bootstrap_servers, config.transactional_id),
+            Outlets(config.topics_prefix, frames, config.max_event_bytes),
+            self.box,
+            config,
+        )
+        if self._stopping.is_set():
+            self._relay.stop()
+        await asyncio.to_thread(self._relay.run)
+
+    def stop(self) -> None:
+        """Make `run` return soon."""
+        self._stopping.set()
+        if self._relay is not None:
+            self._relay.stop()
+
+    async def check(self) -> None:
+        """Return when the journal is being read; raise when not."""
+        if self._relay is None or not self._relay.reading:
+            raise NotReadingError
+
+    async def _frames(self) -> dict[str, bytes] | None:
+        """Return the framing of each topic, as soon as the registry tells; None if stopped before that."""
+        backoff = FIRST_BACKOFF_SECONDS
+        while not self._stopping.is_set():
+            try:
+                return await asyncio.to_thread(
+                    outlets.register, self._config.registry_url, self._config.topics_prefix
+                )
+            except RegistryUnavailableError as error:
+                log.warning("schemas not registered", cause=str(error))
+            try:
+                pause = random.uniform(backoff / 2, backoff)  # noqa: S311 - jitter
+                await asyncio.wait_for(self._stopping.wait(), pause)
+            except TimeoutError:
+                backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
+        return None
+
+
+@asynccontextmanager
+async def assemble(config: RelaySettings) -> AsyncIterator[server.GrpcServer]:
+    """Run a relay while its health server is in use. Raise at the end what stopped the relay."""
+    process = RelayProcess(config)
+    running = asyncio.create_task(process.run(), name="relay")
+    running.add_done_callback(_end_process)
+    try:
+        yield server.GrpcServer(config, [], dependencies=[Dependency("relay", process.check)], unavailable={})
+    finally:
+        process.stop()
+        await running
+
+
+def _end_process(relay: asyncio.Task[None]) -> None:
+    """End the process of a relay that cannot go on: whoever keeps the process sees that."""
+    if not relay.cancelled() and relay.exception() is not None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def main() -> None:
+    """Run until SIGTERM or SIGINT; exit code 1 when the registry refuses a schema."""
+    config = settings.load(RelaySettings)
+    logs.configure(config.log_level, "relay")
+    try:
+        server.run(partial(assemble, config))
+    except IncompatibleSchemaError as error:
+        log.critical("the registry refuses a schema; nothing is published", cause=str(error))
+        raise SystemExit(1) from None
