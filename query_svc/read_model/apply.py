@@ -60,7 +60,7 @@ class ReadModelWriter:
 
     async def resume(self, source: str) -> int | None:
         """Return the offset from which on some bucket or mark lacks `source`; None: from the beginning."""
-        await functions.load(self._redis)
+        await functions.load(self._line)
         self._source, self._end = source, b""
         self._offsets = await self._read_offsets()
         held = [*self._offsets, await self._marked.resume(source)]

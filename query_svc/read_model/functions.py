@@ -2,11 +2,11 @@
 
 from hashlib import sha256
 from importlib.resources import files
-from typing import cast
 
-from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from query_svc.read_model.errors import translated
+from query_svc.read_model.line import Line
 
 _CODES: dict[str, str] = {}
 
@@ -33,9 +33,12 @@ MARK = _library("mark", "marks.lua")
 """Marks transactions as applied; its contract is in marks.lua."""
 
 
-async def load(redis: Redis) -> None:
-    """Load the libraries that are not there. Raise ReadModelUnavailableError when Redis does not answer."""
-    with translated():
-        for name, code in _CODES.items():
-            if not cast("list[object]", await redis.function_list(name)):
-                await redis.function_load(code, replace=True)
+async def load(line: Line) -> None:
+    """Load the libraries where they are not. Raise ReadModelUnavailableError when Redis does not answer."""
+    for server in await line.servers():
+        listed = await server.ask([("FUNCTION", "LIST", "LIBRARYNAME", name) for name in _CODES])
+        missing = [code for code, found in zip(_CODES.values(), listed, strict=True) if not found]
+        for answer in (*listed, *await server.ask([("FUNCTION", "LOAD", "REPLACE", one) for one in missing])):
+            with translated():
+                if isinstance(answer, ResponseError):
+                    raise answer

@@ -1,8 +1,7 @@
 """Reading the read model."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from functools import partial
-from typing import Any, Self, TypeVar, cast
+from collections.abc import AsyncIterator, Sequence
+from typing import Self, TypeVar, cast
 
 from redis.asyncio import Redis
 
@@ -13,8 +12,8 @@ from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.reservation_pb2 import Reservation
 from inventory.type.v1.stock_pb2 import StockLevel
 from inventory.type.v1.transfer_pb2 import Transfer
+from query_svc.read_model import scan
 from query_svc.read_model.connection import open_redis
-from query_svc.read_model.errors import translated
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.indexes import member
 from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
@@ -24,7 +23,6 @@ from query_svc.read_model.values import unpack, unpack_level
 from query_svc.read_model.walk import Span, walk
 
 MAX_NAMES = 500
-SCAN_COUNT = 500
 
 M = TypeVar("M", Item, Location, Reservation, Order, Transfer)
 
@@ -135,7 +133,7 @@ class ReadModel:
         Many round trips. What comes or goes meanwhile may or may not be among them.
         """
         keys = await self._live.get()
-        async for page in self._walk(partial(self._redis.scan, match=keys.levels_pattern())):
+        async for page in scan.keys(self._line, keys.levels_pattern()):
             found = await self._line.ask([("HKEYS", key) for key in page])
             yield [
                 (keys.sku_of_levels(key.decode()), location_id.decode())
@@ -147,7 +145,7 @@ class ReadModel:
         """Yield the SKU of every item there is, in pages and in no order, as `level_names` does."""
         keys = await self._live.get()
         for bucket in range(BUCKETS):
-            async for skus in self._walk(partial(self._redis.hscan, keys.items(bucket))):
+            async for skus in scan.fields(self._line, keys.items(bucket)):
                 yield [sku.decode() for sku in skus]
 
     async def maintenance(self) -> Maintenance:
@@ -175,15 +173,6 @@ class ReadModel:
         keys = await self._live.get()
         values = await self._line.ask([("HGET", keys.of_bucket(bucket_of(one), name), one) for one in ids])
         return [None if value is None else unpack(kind, value) for value in values]
-
-    async def _walk(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:
-        """Yield what a SCAN command finds, page by page."""
-        cursor = None
-        while cursor != 0:
-            with translated():
-                cursor, page = await scan(cursor=cursor or 0, count=SCAN_COUNT)
-            if page:
-                yield list(page)
 
     async def __aenter__(self) -> Self:
         return self

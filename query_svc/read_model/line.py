@@ -1,154 +1,165 @@
-"""One connection to Redis that all callers of a process share.
-
-In place of the client's own pool and pipelines: 3.5 times as many reads of one level by 32 callers at once,
-and 4 times as many levels read by 100 (ratios within one run of `make bench` on two shared cores).
-"""
+"""The way to Redis: to one server, or in a cluster to the node that holds what a command is about."""
 
 import asyncio
-import math
-from collections import deque
+import random
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
-from hiredis import pack_command
 from redis.asyncio import Redis
-from redis.asyncio.connection import AbstractConnection
-from redis.exceptions import ConnectionError as LostError
-from redis.exceptions import RedisError, ResponseError
+from redis.asyncio.connection import ConnectionPool
+from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
 
 from query_svc.read_model.errors import ReadModelUnavailableError, translated
+from query_svc.read_model.server import Command, Server
+from query_svc.read_model.slots import Node, nodes_of, slot_of
 
-Command = tuple[str | bytes | int, ...]
-"""A command's name and its arguments."""
+__all__ = ["Command", "Line"]
+
+# How often a command follows its slot to another node before it is given up.
+REDIRECTIONS = 5
+PAUSE_SECONDS = 0.05
 
 
 class Line:
-    """Sends commands as they come, and gives each caller its answers, which return in the same order.
+    """Sends commands where they belong, and returns their answers in the order in which they were given.
 
-    Commands of one turn of the event loop leave together. A connection that breaks, or on which somebody
-    waited in vain, fails everybody who waits on it; the next caller opens another. `timeout`, in seconds, is
-    the longest that a call takes, connecting included.
+    Whether the server is a node of a cluster is asked once. A node is reached by one connection, as `Server`
+    keeps it; which node holds a slot is learnt from the cluster, and learnt anew when a node sends a command
+    elsewhere or does not answer. `timeout`, in seconds, is the longest wait for a node's answer.
     """
 
     def __init__(self, redis: Redis, timeout: float) -> None:
         self._pool = redis.connection_pool
         self._timeout = timeout
-        self._opening = asyncio.Lock()
-        self._open: _Connection | None = None
+        self._first = Server(self._pool, timeout)
+        self._alone: bool | None = None
+        # Those that were ever asked; in a cluster they are few, and who left may come back.
+        self._nodes: dict[Node, Server] = {}
+        self._slots: list[Node | None] = []
+        self._stale = True
+        self._learning = asyncio.Lock()
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers to the commands, which are sent in one go and all carried out.
+        """Return the answers to the commands, which are sent in one go to each node and all carried out.
 
-        Raise ReadModelUnavailableError when Redis does not answer in time, and ResponseError with the first
+        Raise ReadModelUnavailableError when a node does not answer in time, and ResponseError with the first
         refusal among the answers.
         """
-        connection = None
-        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # it takes any length
+        if self._alone is None:
+            await self._learn()
+        answers = await (self._first.ask(commands) if self._alone else self._routed(commands))
         with translated():
-            try:
-                async with asyncio.timeout(self._timeout):
-                    connection = await self._connection()
-                    answers = await connection.ask(packed)
-            except TimeoutError as error:
-                if connection is not None:
-                    connection.close()
-                raise ReadModelUnavailableError(f"no answer within {self._timeout} s") from error
             for answer in answers:
                 if isinstance(answer, ResponseError):
                     raise answer
         return answers
 
+    async def servers(self) -> list[Server]:
+        """Return the server, or every node of the cluster that has slots, for what is asked of each."""
+        if not self._alone:
+            self._stale = True  # whoever asks a node itself is sent nowhere else
+            await self._learn()
+        if self._alone:
+            return [self._first]
+        return [self._server(node) for node in dict.fromkeys(self._slots) if node is not None]
+
     async def close(self) -> None:
-        """Close the connection, and fail whoever still waits on it."""
-        async with self._opening:  # who is connecting has then either got the connection or given it up
-            if self._open is not None:
-                self._open.close()
-                await self._open.closed()
+        """Close every connection, and fail whoever still waits on one."""
+        for server in (self._first, *self._nodes.values()):
+            await server.close()
 
-    async def _connection(self) -> "_Connection":
-        if self._open is None or self._open.broken:
-            async with self._opening:
-                if self._open is None or self._open.broken:
-                    self._open = _Connection(await self._connect())
-        return self._open
+    async def _routed(self, commands: Sequence[Command]) -> list[Any]:
+        answers: list[Any] = [None] * len(commands)
+        waiting = list(range(len(commands)))
+        for _ in range(REDIRECTIONS):
+            if self._stale:
+                await self._learn()
+            for index, answer in zip(waiting, await self._sent([commands[i] for i in waiting]), strict=True):
+                answers[index] = answer
+            waiting = [index for index in waiting if isinstance(answers[index], _ELSEWHERE)]
+            if not waiting:
+                break
+            for index in waiting:
+                answers[index] = await self._followed(answers[index], commands[index])
+            waiting = [index for index in waiting if isinstance(answers[index], _ELSEWHERE)]
+            if not waiting:
+                break
+            await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter
+        return answers
 
-    async def _connect(self) -> AbstractConnection:
-        connection: AbstractConnection = self._pool.make_connection()  # type: ignore[no-untyped-call]
+    async def _followed(self, refusal: ResponseError, command: Command) -> object:
+        """Return the answer of the node that a slot is just moving to; the refusal if it moves nowhere."""
+        if isinstance(refusal, AskError) and not isinstance(refusal, MovedError):
+            asked = self._server(Node(refusal.host, refusal.port))
+            return (await asked.ask([("ASKING",), command]))[1]
+        self._stale = True
+        return refusal
+
+    async def _sent(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers of the nodes that hold the slots, as far as is known."""
+        slots = [slot_of(command) for command in commands]
+        nodes = [self._slots[slot if slot is not None else 0] for slot in slots]
+        order = sorted(range(len(commands)), key=lambda index: nodes[index] or _NOWHERE)
+        groups = [(node, list(indexes)) for node, indexes in groupby(order, key=lambda index: nodes[index])]
+        answers: list[Any] = [None] * len(commands)
+
+        async def one(node: Node | None, indexes: list[int]) -> None:
+            if node is None:
+                found: list[Any] = [ClusterDownError("no node has the slot")] * len(indexes)
+            else:
+                found = await self._server(node).ask([commands[index] for index in indexes])
+            for index, answer in zip(indexes, found, strict=True):
+                answers[index] = answer
+
+        outcomes = await asyncio.gather(*(one(*group) for group in groups), return_exceptions=True)
+        for outcome in outcomes:
+            if isinstance(outcome, BaseException):
+                self._stale = True
+                raise outcome
+        return answers
+
+    async def _learn(self) -> None:
+        """Ask whether there is a cluster, and which node holds which slots."""
         try:
-            await connection.connect()  # type: ignore[no-untyped-call]
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        return connection
+            async with asyncio.timeout(self._timeout), self._learning:
+                if self._alone is None or self._stale:
+                    self._take(await self._told(("CLUSTER", "SLOTS")))
+        except TimeoutError as error:
+            raise ReadModelUnavailableError(f"no node answers within {self._timeout} s") from error
 
+    def _take(self, answer: Any) -> None:  # noqa: ANN401 - what Redis says
+        if isinstance(answer, ResponseError):
+            if "cluster support disabled" not in str(answer):
+                raise answer
+            self._alone = True
+        else:
+            self._alone, self._slots = False, nodes_of(answer, self._pool.connection_kwargs["host"])
+        self._stale = False
 
-class _Connection:
-    """A connection until it breaks. Must be made where an event loop runs."""
-
-    def __init__(self, connection: AbstractConnection) -> None:
-        self.broken = False
-        self._connection = connection
-        # Who waits for how many answers, in the order of the commands.
-        self._waiting: deque[tuple[asyncio.Future[list[Any]], int]] = deque()
-        self._outgoing: list[bytes] = []
-        self._sender: asyncio.Task[None] | None = None
-        self._reader = asyncio.create_task(self._read(), name="redis answers")
-
-    async def ask(self, packed: list[bytes]) -> list[Any]:
-        """Return the answers, a refusal among them as the error it is. Raise LostError if it breaks."""
-        if not packed:
-            return []
-        answers: asyncio.Future[list[Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append((answers, len(packed)))
-        self._outgoing += packed
-        if self._sender is None:
-            self._sender = asyncio.create_task(self._send(), name="redis commands")
-        return await answers
-
-    def close(self) -> None:
-        """Break it."""
-        self.broken = True
-        self._reader.cancel()
-
-    async def closed(self) -> None:
-        """Return when it is closed."""
-        await asyncio.wait([self._reader])
-        # Cancelled before its first turn, the reader has closed nothing.
-        await self._connection.disconnect(nowait=True)
-
-    async def _send(self) -> None:
+    async def _told(self, command: Command) -> object:
+        """Return what the first of the known servers to answer says."""
+        servers = (self._first, *self._nodes.values())
+        pending = {asyncio.create_task(server.ask([command])) for server in servers}
         try:
-            while self._outgoing:
-                packed, self._outgoing = b"".join(self._outgoing), []
-                await self._connection.send_packed_command(packed, check_health=False)
-        except RedisError:
-            self.close()
-        self._sender = None
-
-    async def _read(self) -> None:
-        cause: Exception | None = None
-        try:
-            while True:
-                answers = [await self._answer()]
-                waiting, count = self._waiting[0]
-                while len(answers) < count:
-                    answers.append(await self._answer())
-                self._waiting.popleft()
-                if not waiting.done():  # its caller may have left
-                    waiting.set_result(answers)
-        except RedisError as error:
-            cause = error
+            while pending:
+                done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+                causes = [task.exception() for task in done]
+                for task, cause in zip(done, causes, strict=True):
+                    if cause is None:
+                        return task.result()[0]
         finally:
-            self.broken = True
-            for waiting, _ in self._waiting:
-                if not waiting.done():
-                    waiting.set_exception(LostError(f"the connection is lost: {cause or 'closed'}"))
-            if self._sender is not None:
-                self._sender.cancel()
-            await self._connection.disconnect(nowait=True)
+            for task in pending:
+                task.cancel()
+        raise ReadModelUnavailableError(f"no node answers: {causes[-1]}") from causes[-1]
 
-    async def _answer(self) -> object:
-        try:
-            return await self._connection.read_response(timeout=math.inf)
-        except ResponseError as error:
-            return error
+    def _server(self, node: Node) -> Server:
+        if node not in self._nodes:
+            settings = self._pool.connection_kwargs | {"host": node.host, "port": node.port}
+            pool = ConnectionPool(connection_class=self._pool.connection_class, **settings)
+            self._nodes[node] = Server(pool, self._timeout)
+        return self._nodes[node]
+
+
+_ELSEWHERE = (AskError, TryAgainError)  # MovedError is an AskError
+_NOWHERE = Node("", 0)

@@ -1,10 +1,9 @@
 """What is done to a generation beside the stream of changes: filled, looked at as it is stored, put right."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, Self, cast
+from typing import Self, cast
 
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
@@ -16,17 +15,14 @@ from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.reservation_pb2 import Reservation
 from inventory.type.v1.stock_pb2 import StockLevel
 from inventory.type.v1.transfer_pb2 import Transfer
-from query_svc.read_model import functions
+from query_svc.read_model import functions, scan
 from query_svc.read_model.apply import Applied, command
 from query_svc.read_model.connection import open_redis
-from query_svc.read_model.errors import translated
 from query_svc.read_model.indexes import member
 from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
 from query_svc.read_model.line import Command, Line
 from query_svc.read_model.rows import Changes, Row, Versioned, rows_of
 from query_svc.read_model.values import unpack, unpack_level, version_of
-
-SCAN_COUNT = 500
 
 Name = tuple[str, ...]
 
@@ -136,11 +132,11 @@ class Maintenance:
         if kind not in {"levels", "lots"}:
             for bucket in range(BUCKETS):
                 key = self._keys.of_bucket(bucket, kind)
-                async for fields in self._scan(partial(self._redis.hscan, key, no_values=True)):
+                async for fields in scan.fields(self._line, key):
                     yield [(field.decode(),) for field in fields]
             return
         pattern = self._keys.of_skus(kind)
-        async for keys in self._scan(partial(self._redis.scan, match=pattern)):
+        async for keys in scan.keys(self._line, pattern):
             found = await self._line.ask([("HKEYS", key) for key in keys])
             yield [
                 (self._keys.sku_of_levels(key.decode()), *field.decode().split("\0"))
@@ -167,7 +163,7 @@ class Maintenance:
         """
         positions = [self._keys.offsets(bucket) for bucket in range(BUCKETS)]
         await self._line.ask([("DEL", key) for key in [*positions, self._keys.mark_positions]])
-        async for keys in self._scan(partial(self._redis.scan, match=self._keys.pattern())):
+        async for keys in scan.keys(self._line, self._keys.pattern()):
             await self._line.ask([("UNLINK", key) for key in keys])
             return len(keys)
         return 0
@@ -189,7 +185,7 @@ class Maintenance:
 
     async def _load(self) -> None:
         if not self._loaded:
-            await functions.load(self._redis)
+            await functions.load(self._line)
             self._loaded = True
 
     async def _replace(self, row: Row, seen: bytes, value: bytes, former: str) -> bool:
@@ -226,15 +222,6 @@ class Maintenance:
         """Return the kind and the name of a row."""
         _, _, kind, *sku = row.key.split(":", 3)
         return kind, (*sku, *row.field.split("\0"))
-
-    async def _scan(self, scan: Callable[..., Awaitable[Any]]) -> AsyncIterator[list[bytes]]:
-        """Yield what a SCAN command finds, page by page."""
-        cursor = None
-        while cursor != 0:
-            with translated():
-                cursor, page = await scan(cursor=cursor or 0, count=SCAN_COUNT)
-            if page:
-                yield list(page)
 
 
 def _entries(row: Row) -> list[tuple[str, str]]:
