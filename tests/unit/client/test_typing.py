@@ -32,6 +32,12 @@ from inventory.command.v1.transfer_command_service_pb2 import (
     ReceiveTransferRequest,
     ReceiveTransferResponse,
 )
+from inventory.query.v1.order_query_service_pb2 import (
+    CREATION_ORDER_OLDEST_FIRST,
+    ListOrdersRequest,
+    ListOrdersResponse,
+    OrderFilter,
+)
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from inventory.type.v1.lot_pb2 import LotReceipt
 from inventory.type.v1.order_pb2 import Order
@@ -101,6 +107,22 @@ async def offer(client: InventoryClient, skus: list[str]) -> list[str]:
     return [error_from_status(each.error).reason for each in answer.results if each.HasField("error")]
 
 
+async def waiting(client: InventoryClient, sku: str) -> list[str]:
+    """Return the ids of the orders that wait for an item, oldest first."""
+    found: list[str] = []
+    request = ListOrdersRequest(
+        filter=OrderFilter(sku=sku, backordered=True), order_by=CREATION_ORDER_OLDEST_FIRST
+    )
+    while True:
+        answer = assert_type(await client.list_orders(request), ListOrdersResponse)
+        found += [order.order_id for order in answer.orders]
+        if not answer.next_page_token:
+            return found
+        request.page_token = answer.next_page_token
+
+
 def test_the_examples_are_coroutine_functions_of_typed_answers() -> None:
-    examples = (sell, order, receive, offer)
-    assert [each.__annotations__["return"] for each in examples] == ["int", "Order", "int", "list[str]"]
+    examples = (sell, order, receive, offer, waiting)
+    assert [each.__annotations__["return"] for each in examples] == [
+        *("int", "Order", "int", "list[str]", "list[str]")
+    ]
