@@ -19,8 +19,11 @@ class QuerySettings(ServerSettings):
         1.0, gt=0, le=60, description="longest wait for an answer of the read model, connecting included"
     )
     generation: str = Field(GENERATION, description="generation of the read model to read")
+    token_wait_seconds: float = Field(
+        1.0, ge=0, le=60, description="longest wait for what a token names to arrive in the read model"
+    )
     database_url: SecretStr = Field(
-        description="postgresql:// address for history, for the role inventory_query; a replica will do"
+        description="postgresql:// address of the primary, for the role inventory_query"
     )
     database_connections: int = Field(
         4, ge=1, le=100, description="most connections of one process to the database"

@@ -1,22 +1,16 @@
-"""The ledger in PostgreSQL: the only place of the query service that knows SQL. It only ever reads."""
+"""The ledger in PostgreSQL: every change of every level."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
-import psycopg
 from google.protobuf.timestamp_pb2 import Timestamp
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from inventory.type.v1.stock_pb2 import MovementKind, MovementReason, StockMovement, StockQuantities
+from query_svc.database import Database, Parameters
 
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
-
-MAX_STATEMENT_SECONDS = 30.0
-# Calls that wait for a connection; one more is told that the database does not answer.
-MAX_WAITING = 200
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _LAST_MICROSECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
@@ -50,10 +44,6 @@ _WANTED = {
     "reference": "AND reference = %(reference)s",
     "lot_id": "AND lot_id = %(lot_id)s",
 }
-
-
-class LedgerUnavailableError(Exception):
-    """The database does not answer, or not in time."""
 
 
 class Wanted(NamedTuple):
@@ -92,38 +82,10 @@ def place_of(movement: StockMovement) -> Place:
 
 
 class Ledger:
-    """Reads the ledger as the role `inventory_query`.
+    """Reads the ledger. Every method raises DatabaseUnavailableError."""
 
-    Use as an async context manager; entering it does not wait for the database. Every method raises
-    LedgerUnavailableError, after `connect_timeout` at the latest when no connection can be had.
-    """
-
-    def __init__(self, database_url: str, *, connections: int, connect_timeout: float) -> None:
-        """Take the pool's size and the longest wait for a connection, in seconds."""
-        self._connect_timeout = connect_timeout
-        self._pool = AsyncConnectionPool[Connection](
-            database_url,
-            min_size=1,
-            max_size=connections,
-            max_waiting=MAX_WAITING,
-            open=False,
-            kwargs={
-                "application_name": "inventory-query",
-                "connect_timeout": max(1, int(connect_timeout)),
-                "options": "-c timezone=UTC -c default_transaction_read_only=on",
-            },
-        )
-
-    async def __aenter__(self) -> Self:
-        await self._pool.open(wait=False)
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._pool.close()
-
-    async def ping(self) -> None:
-        """Return when the database answers."""
-        await self._rows("SELECT 1", {}, MAX_STATEMENT_SECONDS)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     async def item_exists(self, sku: str, seconds: float) -> bool:
         """Tell whether there is such an item; take at most `seconds`."""
@@ -171,20 +133,9 @@ class Ledger:
         parameters = {"sku": sku, "location_id": location_id, "time": time, "limit": 1}
         return next(map(_movement, await self._rows(statement, parameters, seconds)), None)
 
-    async def _rows(
-        self, statement: str, parameters: dict[str, object] | Sequence[object], seconds: float
-    ) -> list[tuple[Any, ...]]:
-        milliseconds = max(1, int(min(seconds, MAX_STATEMENT_SECONDS) * 1000))
-        try:
-            wait = min(seconds, self._connect_timeout)
-            async with self._pool.connection(timeout=wait) as connection, connection.pipeline():
-                await connection.execute(
-                    "SELECT set_config('statement_timeout', %s, true)", (str(milliseconds),)
-                )
-                cursor = await connection.execute(statement, parameters, binary=True)
-                return await cursor.fetchall()
-        except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
-            raise LedgerUnavailableError(str(error)) from error
+    async def _rows(self, statement: str, parameters: Parameters, seconds: float) -> list[tuple[Any, ...]]:
+        async with self._database.snapshot(seconds) as snapshot:
+            return await snapshot.values(statement, parameters)
 
 
 def _conditions(wanted: Wanted) -> tuple[list[str], dict[str, object]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from time import monotonic
 
 from inventory.query.v1 import (
     catalog_query_service_pb2,
@@ -14,10 +15,16 @@ from inventory.query.v1 import (
     stock_query_service_pb2_grpc,
 )
 from query_svc import read_model
+from query_svc.breaker import Breaker
 from query_svc.config import QuerySettings
-from query_svc.ledger import Ledger, LedgerUnavailableError
+from query_svc.database import Database, DatabaseUnavailableError
+from query_svc.follower import Follower, following
+from query_svc.ledger import Ledger
+from query_svc.progress import Progress
+from query_svc.reads import Reads
 from query_svc.services.catalog import CatalogQueries
 from query_svc.services.orders import OrderQueries
+from query_svc.services.routing import routed
 from query_svc.services.stock import StockQueries
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
@@ -51,13 +58,35 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         generation=settings.generation,
         timeout=settings.redis_timeout_seconds,
     )
-    ledger = Ledger(
+    marks = read_model.connect_marks(
+        settings.redis_url.get_secret_value(),
+        generation=settings.generation,
+        timeout=settings.redis_timeout_seconds,
+    )
+    database = Database(
         settings.database_url.get_secret_value(),
         connections=settings.database_connections,
         connect_timeout=settings.connect_timeout_seconds,
     )
-    async with view, ledger:
-        stock, catalog, orders = StockQueries(view, ledger), CatalogQueries(view), OrderQueries(view)
+    progress = Progress()
+    follower = Follower(marks, view, progress)
+    reads = Reads(
+        view, database, follower, progress, Breaker(monotonic), token_wait=settings.token_wait_seconds
+    )
+    ledger = Ledger(database)
+    stock = routed(
+        stock_query_service_pb2.DESCRIPTOR.services_by_name["StockQueryService"],
+        lambda source: StockQueries(source, ledger),
+        reads,
+        of_ledger=["GetStockHistory", "GetStockLevelAsOf"],
+    )
+    catalog = routed(
+        catalog_query_service_pb2.DESCRIPTOR.services_by_name["CatalogQueryService"], CatalogQueries, reads
+    )
+    orders = routed(
+        order_query_service_pb2.DESCRIPTOR.services_by_name["OrderQueryService"], OrderQueries, reads
+    )
+    async with view, marks, database, following(follower):
         yield GrpcServer(
             settings,
             [
@@ -81,12 +110,14 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                 ),
             ],
             dependencies=[
-                Dependency("read model", view.ping),
-                # Levels are served without it; history then answers DEPENDENCY_UNAVAILABLE.
-                Dependency("database", ledger.ping, required=False),
+                # Either will do.
+                Dependency("view or database", reads.check),
+                Dependency("read model", view.ping, required=False),
+                Dependency("fresh view", reads.check_age, required=False),
+                # Without it, history and what is to be fully consistent answer DEPENDENCY_UNAVAILABLE.
+                Dependency("database", database.ping, required=False),
             ],
             unavailable={
-                read_model.ReadModelUnavailableError: "read model",
-                LedgerUnavailableError: "database",
+                DatabaseUnavailableError: "database",
             },
         )

@@ -19,6 +19,7 @@ from query_svc.read_model.indexes import member
 from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.line import Line
 from query_svc.read_model.maintenance import Maintenance
+from query_svc.read_model.marks import Mark, newest
 from query_svc.read_model.values import unpack, unpack_level
 from query_svc.read_model.walk import Span, walk
 
@@ -156,6 +157,15 @@ class ReadModel:
                 await self._maintained.release()
             self._maintained = Maintenance(self._redis, keys.generation)
         return self._maintained
+
+    async def newest_mark(self) -> Mark | None:
+        """Return what the view has come to hold last; None when it has never held anything."""
+        return await newest(self._line, await self._live.get())
+
+    @property
+    def losses(self) -> int:
+        """How many connections to Redis have broken: with each it may have lost what it had."""
+        return self._line.losses
 
     async def ping(self) -> None:
         """Return when Redis answers."""

@@ -40,6 +40,11 @@ class Line:
         self._stale = True
         self._learning = asyncio.Lock()
 
+    @property
+    def losses(self) -> int:
+        """How many connections have broken. While that stays the same, no server has been another one."""
+        return self._first.losses + sum(node.losses for node in self._nodes.values())
+
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to the commands, which are sent in one go to each node and all carried out.
 

@@ -119,13 +119,6 @@ class Marks:
         self._last = entries[-1][0]
         return [_mark(*entry) for entry in entries]
 
-    async def newest(self) -> Mark | None:
-        """Return the newest mark, at once; None if there is none. Changes nothing for `read`."""
-        (answer,) = await self._line.ask(
-            [("XREVRANGE", (await self._live.get()).marks, "+", "-", "COUNT", 1)]
-        )
-        return _mark(*answer[0]) if answer else None
-
     async def close(self) -> None:
         """Close the connection."""
         await self._line.close()
@@ -136,6 +129,12 @@ class Marks:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
+
+
+async def newest(line: Line, keys: Keys) -> Mark | None:
+    """Return the newest mark, None if there is none."""
+    (answer,) = await line.ask([("XREVRANGE", keys.marks, "+", "-", "COUNT", 1)])
+    return _mark(*answer[0]) if answer else None
 
 
 def connect_marks(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Marks:

@@ -34,6 +34,12 @@ class Server:
         self._timeout = timeout
         self._opening = asyncio.Lock()
         self._open: _Connection | None = None
+        self._replaced = 0
+
+    @property
+    def losses(self) -> int:
+        """How many connections have broken. While that stays the same, it has been the same server."""
+        return self._replaced + (self._open is not None and self._open.broken)
 
     async def ask(self, commands: Sequence[Command]) -> list[Any]:
         """Return the answers to the commands, a refusal among them as the error it is.
@@ -64,7 +70,9 @@ class Server:
         if self._open is None or self._open.broken:
             async with self._opening:
                 if self._open is None or self._open.broken:
-                    self._open = _Connection(await self._connect())
+                    opened = _Connection(await self._connect())
+                    self._replaced += self._open is not None
+                    self._open = opened
         return self._open
 
     async def _connect(self) -> AbstractConnection:

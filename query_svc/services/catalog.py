@@ -12,24 +12,25 @@ from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServic
 from inventory.type.v1.item_pb2 import Item, ItemState
 from inventory.type.v1.location_pb2 import Location
 from query_svc import page_tokens
-from query_svc.read_model import ReadModel, Span, indexes
+from query_svc.read_model import Span, indexes
 from query_svc.services.errors import item_not_found, location_not_found
 from query_svc.services.paging import DEFAULT_PAGE_SIZE, MAX_PAGE_BYTES, Indexed, page_of
+from query_svc.sources import Source
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
 
 
 class CatalogQueries(CatalogQueryServiceServicer):
-    """Serves items and locations from the read model alone."""
+    """Serves items and locations from one source."""
 
-    def __init__(self, read_model: ReadModel) -> None:
-        self._read_model = read_model
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     async def GetItem(self, request: pb.GetItemRequest, _context: Context) -> pb.GetItemResponse:
         """Return one item."""
         check(request)
-        item = await self._read_model.item(request.sku)
+        item = await self._source.item(request.sku)
         if item is None:
             raise item_not_found(request.sku)
         return pb.GetItemResponse(item=item)
@@ -39,16 +40,16 @@ class CatalogQueries(CatalogQueryServiceServicer):
         check(request)
 
         async def read(tails: list[str]) -> list[Item | None]:
-            return await self._read_model.items([tail.rpartition("\0")[2] for tail in tails])
+            return await self._source.items([tail.rpartition("\0")[2] for tail in tails])
 
-        found = Indexed(self._read_model, _items(request), read)
+        found = Indexed(self._source, _items(request), read)
         page, token = await page_of([found], partial(_item_matches, request.filter), request)
         return pb.ListItemsResponse(items=page, next_page_token=token)
 
     async def GetLocation(self, request: pb.GetLocationRequest, _context: Context) -> pb.GetLocationResponse:
         """Return one location."""
         check(request)
-        location = await self._read_model.location(request.location_id)
+        location = await self._source.location(request.location_id)
         if location is None:
             raise location_not_found(request.location_id)
         return pb.GetLocationResponse(location=location)
@@ -63,7 +64,7 @@ class CatalogQueries(CatalogQueryServiceServicer):
         """
         check(request)
         found = [
-            location for location in await self._read_model.locations() if _matches(location, request.filter)
+            location for location in await self._source.locations() if _matches(location, request.filter)
         ]
         if request.page_token:
             kinds = (int if request.order_by == pb.LOCATION_ORDER_PRIORITY else str, str)

@@ -10,8 +10,9 @@ from google.type.date_pb2 import Date
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.type.v1.lot_pb2 import Lot
 from inventory.type.v1.stock_pb2 import StockLevel
-from query_svc.read_model import ReadModel, Span, bucket_of, indexes
+from query_svc.read_model import Span, bucket_of, indexes
 from query_svc.services.paging import Indexed, Part
+from query_svc.sources import Source
 
 # Items whose levels are read at once: each may have one at every location.
 ITEMS_AT_ONCE = 50
@@ -19,7 +20,7 @@ ITEMS_AT_ONCE = 50
 LAST = "~"
 
 
-def levels(view: ReadModel, request: pb.ListStockLevelsRequest) -> Sequence[Part[StockLevel]]:
+def levels(source: Source, request: pb.ListStockLevelsRequest) -> Sequence[Part[StockLevel]]:
     """Return where levels are walked: in the order asked for, under what least may match."""
     wanted = request.filter
     places = sorted(set(wanted.location_ids))
@@ -31,17 +32,17 @@ def levels(view: ReadModel, request: pb.ListStockLevelsRequest) -> Sequence[Part
         by_sku, by_location = "", indexes.LEVELS_BY_LOCATION
     if wanted.sku:  # both orders are by location_id
         if not by_sku:
-            return [_OfItem(view, wanted.sku)]
+            return [_OfItem(source, wanted.sku)]
         span = Span(by_sku, f"{wanted.sku}\0", bucket=bucket_of(wanted.sku))
-        return [Indexed(view, span, _Named(view, sku=wanted.sku).read)]
+        return [Indexed(source, span, _Named(source, sku=wanted.sku).read)]
     if request.order_by == pb.LEVEL_ORDER_SKU and len(places) != 1:
-        return [Indexed(view, Span(by_sku), _Named(view).read)] if by_sku else [_BySku(view)]
+        return [Indexed(source, Span(by_sku), _Named(source).read)] if by_sku else [_BySku(source)]
     if places:
         return [
-            Indexed(view, Span(by_location, f"{place}\0"), _Named(view, location_id=place).read)
+            Indexed(source, Span(by_location, f"{place}\0"), _Named(source, location_id=place).read)
             for place in places
         ]
-    return [Indexed(view, Span(by_location), _Named(view, turned=True).read)]
+    return [Indexed(source, Span(by_location), _Named(source, turned=True).read)]
 
 
 def level_matches(wanted: pb.LevelFilter, level: StockLevel) -> bool:
@@ -55,7 +56,7 @@ def level_matches(wanted: pb.LevelFilter, level: StockLevel) -> bool:
     )
 
 
-def lots(view: ReadModel, request: pb.ListLotsRequest) -> Sequence[Part[Lot]]:
+def lots(source: Source, request: pb.ListLotsRequest) -> Sequence[Part[Lot]]:
     """Return where lots are walked: by expiry date, under what least may match."""
     wanted = request.filter
     low = _day(wanted.expires_from) if wanted.HasField("expires_from") else ""
@@ -81,9 +82,9 @@ def lots(view: ReadModel, request: pb.ListLotsRequest) -> Sequence[Part[Lot]]:
         return sku, location_id, lot_id
 
     async def read(tails: list[str]) -> list[Lot | None]:
-        return await view.lots([name(tail) for tail in tails])
+        return await source.lots([name(tail) for tail in tails])
 
-    return [Indexed(view, span, read)]
+    return [Indexed(source, span, read)]
 
 
 def lot_matches(wanted: pb.LotFilter, lot: Lot) -> bool:
@@ -102,14 +103,14 @@ def lot_matches(wanted: pb.LotFilter, lot: Lot) -> bool:
 class _Named:
     """Reads levels by the tails of an index: a SKU, a location_id, or both with a NUL between them."""
 
-    view: ReadModel
+    source: Source
     sku: str = ""
     location_id: str = ""
     turned: bool = False
 
     async def read(self, tails: list[str]) -> list[StockLevel | None]:
         """Return the levels."""
-        return await self.view.levels([self._name(tail) for tail in tails])
+        return await self.source.levels([self._name(tail) for tail in tails])
 
     def _name(self, tail: str) -> tuple[str, str]:
         if self.sku:
@@ -124,14 +125,14 @@ class _Named:
 class _OfItem:
     """The levels of one item, by location_id."""
 
-    view: ReadModel
+    source: Source
     sku: str
 
     async def rows(self, after: str, count: int) -> tuple[list[tuple[str, StockLevel]], bool]:
         """Return the next rows."""
         found = [
             (level.location_id, level)
-            for level in await self.view.levels_of_item(self.sku)
+            for level in await self.source.levels_of_item(self.sku)
             if level.location_id > after
         ]
         return found[:count], len(found) > count
@@ -141,15 +142,15 @@ class _OfItem:
 class _BySku:
     """All levels by SKU, then by location_id: those of one item after the other."""
 
-    view: ReadModel
+    source: Source
 
     async def rows(self, after: str, count: int) -> tuple[list[tuple[str, StockLevel | None]], bool]:
         """Return the next rows; each item's end is one, so that there is a place after it."""
         span = Span(indexes.ITEMS_BY_SKU, low=after.partition("\0")[0])
         asked = min(count, ITEMS_AT_ONCE)
-        skus = await self.view.tails(span, after=None, count=asked)
+        skus = await self.source.tails(span, after=None, count=asked)
         rows: list[tuple[str, StockLevel | None]] = []
-        for sku, levels_ in zip(skus, await self.view.levels_of_items(skus), strict=True):
+        for sku, levels_ in zip(skus, await self.source.levels_of_items(skus), strict=True):
             rows += ((f"{sku}\0{level.location_id}", level) for level in levels_)
             rows.append((f"{sku}\0{LAST}", None))
         return [row for row in rows if row[0] > after], len(skus) == asked

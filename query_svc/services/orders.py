@@ -14,9 +14,10 @@ from inventory.query.v1.time_range_pb2 import TimeRange
 from inventory.type.v1.order_pb2 import Order, OrderState
 from inventory.type.v1.reservation_pb2 import Reservation, ReservationState
 from inventory.type.v1.transfer_pb2 import Transfer, TransferState
-from query_svc.read_model import ReadModel, Span, indexes
+from query_svc.read_model import Span, indexes
 from query_svc.services.errors import order_not_found, reservation_not_found, transfer_not_found
 from query_svc.services.paging import Indexed, page_of
+from query_svc.sources import Source
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -27,17 +28,17 @@ MAX_ID_MILLISECONDS = 2**48 - 1
 
 
 class OrderQueries(OrderQueryServiceServicer):
-    """Serves reservations, orders and transfers from the read model alone."""
+    """Serves reservations, orders and transfers from one source."""
 
-    def __init__(self, read_model: ReadModel) -> None:
-        self._read_model = read_model
+    def __init__(self, source: Source) -> None:
+        self._source = source
 
     async def GetReservation(
         self, request: pb.GetReservationRequest, _context: Context
     ) -> pb.GetReservationResponse:
         """Return one reservation."""
         check(request)
-        (found,) = await self._read_model.reservations([request.reservation_id.lower()])
+        (found,) = await self._source.reservations([request.reservation_id.lower()])
         if found is None:
             raise reservation_not_found(request.reservation_id)
         return pb.GetReservationResponse(reservation=found)
@@ -67,14 +68,14 @@ class OrderQueries(OrderQueryServiceServicer):
             )
 
         newest_first = _newest_first(request.order_by)
-        found = Indexed(self._read_model, span, self._read_model.reservations, descending=newest_first)
+        found = Indexed(self._source, span, self._source.reservations, descending=newest_first)
         page, token = await page_of([found], matches, request)
         return pb.ListReservationsResponse(reservations=page, next_page_token=token)
 
     async def GetOrder(self, request: pb.GetOrderRequest, _context: Context) -> pb.GetOrderResponse:
         """Return one order."""
         check(request)
-        (found,) = await self._read_model.orders([request.order_id.lower()])
+        (found,) = await self._source.orders([request.order_id.lower()])
         if found is None:
             raise order_not_found(request.order_id)
         return pb.GetOrderResponse(order=found)
@@ -104,14 +105,14 @@ class OrderQueries(OrderQueryServiceServicer):
             )
 
         newest_first = _newest_first(request.order_by)
-        found = Indexed(self._read_model, span, self._read_model.orders, descending=newest_first)
+        found = Indexed(self._source, span, self._source.orders, descending=newest_first)
         page, token = await page_of([found], matches, request)
         return pb.ListOrdersResponse(orders=page, next_page_token=token)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, _context: Context) -> pb.GetTransferResponse:
         """Return one transfer."""
         check(request)
-        (found,) = await self._read_model.transfers([request.transfer_id.lower()])
+        (found,) = await self._source.transfers([request.transfer_id.lower()])
         if found is None:
             raise transfer_not_found(request.transfer_id)
         return pb.GetTransferResponse(transfer=found)
@@ -147,7 +148,7 @@ class OrderQueries(OrderQueryServiceServicer):
             )
 
         newest_first = _newest_first(request.order_by)
-        found = Indexed(self._read_model, span, self._read_model.transfers, descending=newest_first)
+        found = Indexed(self._source, span, self._source.transfers, descending=newest_first)
         page, token = await page_of([found], matches, request)
         return pb.ListTransfersResponse(transfers=page, next_page_token=token)
 

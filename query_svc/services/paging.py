@@ -9,7 +9,8 @@ from typing import Any, Generic, Protocol, TypeVar, cast
 from google.protobuf.message import Message
 
 from query_svc import page_tokens
-from query_svc.read_model import ReadModel, Span
+from query_svc.read_model import Span
+from query_svc.sources import Source
 
 DEFAULT_PAGE_SIZE = 100
 # A message is at most 4 MiB.
@@ -45,14 +46,16 @@ class Part(Protocol[M_co]):
 class Indexed(Generic[M]):
     """The rows that a span of an index names: `read` returns those of some tails, in their order."""
 
-    view: ReadModel
+    source: Source
     span: Span
     read: Callable[[list[str]], Awaitable[Sequence[M | None]]]
     descending: bool = False
 
     async def rows(self, after: str, count: int) -> tuple[list[tuple[str, M | None]], bool]:
         """Return the next rows."""
-        tails = await self.view.tails(self.span, after=after or None, count=count, descending=self.descending)
+        tails = await self.source.tails(
+            self.span, after=after or None, count=count, descending=self.descending
+        )
         return list(zip(tails, await self.read(tails), strict=True)), len(tails) == count
 
 

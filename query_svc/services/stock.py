@@ -12,11 +12,11 @@ from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceSer
 from inventory.type.v1.item_pb2 import ItemKind
 from query_svc import page_tokens
 from query_svc.ledger import Ledger, Place, Wanted, place_of
-from query_svc.read_model import ReadModel
 from query_svc.services.availability import of_bundle, of_item
 from query_svc.services.errors import item_not_found, level_not_found
 from query_svc.services.levels import level_matches, levels, lot_matches, lots
 from query_svc.services.paging import DEFAULT_PAGE_SIZE, page_of
+from query_svc.sources import Source
 from serving.interceptor import remaining
 from serving.validation import check
 
@@ -24,10 +24,10 @@ Context = ServicerContext[Any, Any]
 
 
 class StockQueries(StockQueryServiceServicer):
-    """Serves levels from the read model alone, history from the ledger alone."""
+    """Serves levels from one source, history from the ledger alone."""
 
-    def __init__(self, read_model: ReadModel, ledger: Ledger) -> None:
-        self._read_model = read_model
+    def __init__(self, source: Source, ledger: Ledger) -> None:
+        self._source = source
         self._ledger = ledger
 
     async def GetStockLevel(
@@ -35,7 +35,7 @@ class StockQueries(StockQueryServiceServicer):
     ) -> pb.GetStockLevelResponse:
         """Return the stock of one item at one location."""
         check(request)
-        level = await self._read_model.level(request.sku, request.location_id)
+        level = await self._source.level(request.sku, request.location_id)
         if level is None:
             raise level_not_found(request.sku, request.location_id)
         return pb.GetStockLevelResponse(level=level)
@@ -45,7 +45,7 @@ class StockQueries(StockQueryServiceServicer):
     ) -> pb.BatchGetStockLevelsResponse:
         """Return the stock of many items and locations."""
         check(request)
-        found = await self._read_model.levels([(name.sku, name.location_id) for name in request.names])
+        found = await self._source.levels([(name.sku, name.location_id) for name in request.names])
         return pb.BatchGetStockLevelsResponse(
             levels=[level for level in found if level is not None],
             missing=[name for name, level in zip(request.names, found, strict=True) if level is None],
@@ -56,14 +56,14 @@ class StockQueries(StockQueryServiceServicer):
     ) -> pb.ListStockLevelsResponse:
         """Return a page of the levels."""
         check(request)
-        parts = levels(self._read_model, request)
+        parts = levels(self._source, request)
         page, token = await page_of(parts, partial(level_matches, request.filter), request)
         return pb.ListStockLevelsResponse(levels=page, next_page_token=token)
 
     async def ListLots(self, request: pb.ListLotsRequest, _context: Context) -> pb.ListLotsResponse:
         """Return a page of the lots."""
         check(request)
-        parts = lots(self._read_model, request)
+        parts = lots(self._source, request)
         page, token = await page_of(parts, partial(lot_matches, request.filter), request)
         return pb.ListLotsResponse(lots=page, next_page_token=token)
 
@@ -72,11 +72,11 @@ class StockQueries(StockQueryServiceServicer):
     ) -> pb.GetAvailabilityResponse:
         """Return the stock of one item over all its locations."""
         check(request)
-        item, found = await self._read_model.availability(request.sku)
+        item, found = await self._source.availability(request.sku)
         if item is None and not found:
             raise item_not_found(request.sku)
         if item is not None and item.kind == ItemKind.ITEM_KIND_BUNDLE:
-            components = await self._read_model.levels_of_items([one.sku for one in item.components])
+            components = await self._source.levels_of_items([one.sku for one in item.components])
             return of_bundle(item, components)
         return of_item(request.sku, item, found)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from typing import Any
 
 import grpc
 import pytest
@@ -34,6 +35,17 @@ class Queries:
         self.orders = order_query_service_pb2_grpc.OrderQueryServiceStub(channel)
 
 
+class WithoutFreshness(grpc.aio.UnaryUnaryClientInterceptor):
+    """Takes from every answer how fresh it is, which no two answers have in common."""
+
+    async def intercept_unary_unary(self, continuation: Any, details: Any, request: Any) -> Any:  # noqa: ANN401 - as the base has it
+        """Return the answer without its freshness."""
+        answer = await (await continuation(details, request))
+        if "freshness" in answer.DESCRIPTOR.fields_by_name:
+            answer.ClearField("freshness")
+        return answer
+
+
 @pytest.fixture(scope="session")
 def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
     """Give a running Redis."""
@@ -43,10 +55,12 @@ def redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
 
 @pytest.fixture
 async def writer(redis: RedisServer) -> AsyncIterator[ReadModelWriter]:
-    """Give a writer to the view, which is empty."""
+    """Give a writer to the view, which is empty, and is known to be all there is."""
     with redis.client() as client:
         client.flushall()
     async with connect_writer(redis.url) as writer:
+        await writer.resume("test")
+        await writer.apply(Changes(), 1)
         yield writer
 
 
@@ -76,8 +90,8 @@ async def queries(redis: RedisServer, writer: ReadModelWriter) -> AsyncIterator[
         }
     )
     async with assemble(settings) as server:
-        port = await server.start()
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        address = f"127.0.0.1:{await server.start()}"
+        async with grpc.aio.insecure_channel(address, interceptors=[WithoutFreshness()]) as channel:
             yield Queries(channel)
         await server.shut_down()
 

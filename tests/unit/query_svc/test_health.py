@@ -1,4 +1,4 @@
-"""Health needs Redis; the database has its own name."""
+"""Health needs the view or the database, which have their own names too."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import asyncio
 import grpc
 from grpc_health.v1 import health_pb2
 
+from query_svc.read_model import Changes
 from tests.redis_server import RedisServer
-from tests.unit.query_svc.conftest import Queries
+from tests.unit.query_svc.conftest import Fill, Queries
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -29,7 +30,7 @@ async def becomes(queries: Queries, name: str, wanted: int) -> None:
 
 
 async def test_the_services_serve_while_redis_answers_with_or_without_database(
-    queries: Queries, redis: RedisServer
+    queries: Queries, redis: RedisServer, fill: Fill
 ) -> None:
     services = ("StockQueryService", "CatalogQueryService", "OrderQueryService")
     names = ("", *(f"inventory.query.v1.{service}" for service in services))
@@ -43,5 +44,6 @@ async def test_the_services_serve_while_redis_answers_with_or_without_database(
             await becomes(queries, name, NOT_SERVING)
     finally:
         redis.start()
+    await fill(Changes())
     for name in names:
         await becomes(queries, name, SERVING)

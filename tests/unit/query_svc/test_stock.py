@@ -167,7 +167,7 @@ async def test_a_token_of_an_impossible_place_is_refused(
 
 
 async def test_without_redis_levels_are_unavailable_until_it_is_back(
-    queries: Queries, redis: RedisServer
+    queries: Queries, redis: RedisServer, fill: Fill
 ) -> None:
     request = pb.GetStockLevelRequest(sku="MUG-1", location_id="WH-1")
     redis.kill()
@@ -176,6 +176,16 @@ async def test_without_redis_levels_are_unavailable_until_it_is_back(
     finally:
         redis.start()
     assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")
-    assert dict(info.metadata) == {"dependency": "read model"}
+    assert dict(info.metadata) == {"dependency": "database"}  # the last that was asked
     info, _ = await refusal(queries.stock.GetStockLevel(request, timeout=5))
-    assert info.reason == "LEVEL_NOT_FOUND"
+    assert info.reason == "DEPENDENCY_UNAVAILABLE"  # what it has lost it cannot deny
+    await fill(Changes([level("MUG-1", "WH-1", 1)]))
+    async with asyncio.timeout(10):
+        while True:
+            try:
+                assert (await queries.stock.GetStockLevel(request, timeout=5)).level.version == 1
+            except grpc.aio.AioRpcError as error:
+                assert error.code() is grpc.StatusCode.UNAVAILABLE  # noqa: PT017 - until it is seen again
+                await asyncio.sleep(0.05)
+            else:
+                break
