@@ -4,6 +4,7 @@ from client.client import InventoryClient
 from client.errors import (
     AlreadyExistsError,
     BackordersOutstandingError,
+    CursorExpiredError,
     DeadlineExceededError,
     DependencyUnavailableError,
     ExceedsOrderError,
@@ -14,6 +15,7 @@ from client.errors import (
     InternalError,
     InvalidComponentError,
     InvalidConsistencyTokenError,
+    InvalidCursorError,
     InvalidFieldError,
     InvalidPageTokenError,
     InvalidParentError,
@@ -47,6 +49,7 @@ from client.errors import (
     TransferResolvedError,
     UnavailableError,
     VersionMismatchError,
+    WatchTooSlowError,
 )
 from client.retry import RetryPolicy
 from client.status import error_from_status
@@ -54,6 +57,7 @@ from client.status import error_from_status
 __all__ = [
     "AlreadyExistsError",
     "BackordersOutstandingError",
+    "CursorExpiredError",
     "DeadlineExceededError",
     "DependencyUnavailableError",
     "ExceedsOrderError",
@@ -64,6 +68,7 @@ __all__ = [
     "InternalError",
     "InvalidComponentError",
     "InvalidConsistencyTokenError",
+    "InvalidCursorError",
     "InvalidFieldError",
     "InvalidPageTokenError",
     "InvalidParentError",
@@ -99,5 +104,6 @@ __all__ = [
     "TransferResolvedError",
     "UnavailableError",
     "VersionMismatchError",
+    "WatchTooSlowError",
     "error_from_status",
 ]

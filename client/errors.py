@@ -7,6 +7,9 @@ Every refusal of the service arrives as the exception of its published reason
     ├── InvalidFieldError               a field breaks its rule; see `field_violations`
     ├── InvalidPageTokenError           the page token is not one this list has handed out
     ├── InvalidConsistencyTokenError    the consistency token is none that a command has answered with
+    ├── InvalidCursorError              the cursor is not one that a watch has handed out
+    ├── CursorExpiredError              changes after the cursor are no longer kept: list again, then watch
+    ├── WatchTooSlowError               the watch was not read as fast as changes came
     ├── NotFoundError
     │   ├── ItemNotFoundError
     │   ├── LocationNotFoundError
@@ -111,6 +114,18 @@ class InvalidPageTokenError(InventoryError):
 
 class InvalidConsistencyTokenError(InventoryError):
     """The consistency token is none that a command has answered with. Metadata: consistency_token."""
+
+
+class InvalidCursorError(InventoryError):
+    """The cursor is not one that a watch has handed out. Metadata: cursor."""
+
+
+class CursorExpiredError(InventoryError):
+    """Changes after the cursor are no longer kept: list the levels again, or watch anew."""
+
+
+class WatchTooSlowError(InventoryError):
+    """The watch was not read as fast as changes came. Metadata: waiting, limit."""
 
 
 class NotFoundError(InventoryError):

@@ -57,6 +57,9 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "SERIAL_NOT_FOUND": errors.SerialNotFoundError,
         "SERIALS_REQUIRED": errors.SerialsRequiredError,
         "INVALID_CONSISTENCY_TOKEN": errors.InvalidConsistencyTokenError,
+        "INVALID_CURSOR": errors.InvalidCursorError,
+        "CURSOR_EXPIRED": errors.CursorExpiredError,
+        "WATCH_TOO_SLOW": errors.WatchTooSlowError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -69,6 +69,9 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_SERIAL_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
         error_reason_pb2.ERROR_REASON_SERIALS_REQUIRED: grpc.StatusCode.FAILED_PRECONDITION,
         error_reason_pb2.ERROR_REASON_INVALID_CONSISTENCY_TOKEN: grpc.StatusCode.INVALID_ARGUMENT,
+        error_reason_pb2.ERROR_REASON_INVALID_CURSOR: grpc.StatusCode.INVALID_ARGUMENT,
+        error_reason_pb2.ERROR_REASON_CURSOR_EXPIRED: grpc.StatusCode.OUT_OF_RANGE,
+        error_reason_pb2.ERROR_REASON_WATCH_TOO_SLOW: grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
 

@@ -59,6 +59,9 @@ FIGURES = {
     "SERIAL_NOT_FOUND": ["sku", "location_id", "serial"],
     "SERIALS_REQUIRED": ["sku", "location_id", "lot_id", "requested", "serials"],
     "INVALID_CONSISTENCY_TOKEN": ["consistency_token"],
+    "INVALID_CURSOR": ["cursor"],
+    "CURSOR_EXPIRED": [],
+    "WATCH_TOO_SLOW": ["waiting", "limit"],
 }
 """What the metadata of every reason can hold."""
 

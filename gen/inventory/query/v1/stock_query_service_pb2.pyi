@@ -68,6 +68,34 @@ HISTORY_ORDER_NEWEST_FIRST: HistoryOrder.ValueType  # 1
 HISTORY_ORDER_OLDEST_FIRST: HistoryOrder.ValueType  # 2
 Global___HistoryOrder: _TypeAlias = HistoryOrder  # noqa: Y015
 
+class _SlowReader:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SlowReaderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SlowReader.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SLOW_READER_UNSPECIFIED: _SlowReader.ValueType  # 0
+    """As SLOW_READER_FAIL."""
+    SLOW_READER_FAIL: _SlowReader.ValueType  # 1
+    """The watch ends with WATCH_TOO_SLOW: every change that is told is told."""
+    SLOW_READER_COALESCE: _SlowReader.ValueType  # 2
+    """Of the changes of a level that wait, the newest is told: what it jumps over is in the history. When more
+    levels wait than the server holds, the watch ends with WATCH_TOO_SLOW all the same.
+    """
+
+class SlowReader(_SlowReader, metaclass=_SlowReaderEnumTypeWrapper):
+    """What becomes of changes that wait for a slow reader. Some thousand may wait; beyond that, it is this."""
+
+SLOW_READER_UNSPECIFIED: SlowReader.ValueType  # 0
+"""As SLOW_READER_FAIL."""
+SLOW_READER_FAIL: SlowReader.ValueType  # 1
+"""The watch ends with WATCH_TOO_SLOW: every change that is told is told."""
+SLOW_READER_COALESCE: SlowReader.ValueType  # 2
+"""Of the changes of a level that wait, the newest is told: what it jumps over is in the history. When more
+levels wait than the server holds, the watch ends with WATCH_TOO_SLOW all the same.
+"""
+Global___SlowReader: _TypeAlias = SlowReader  # noqa: Y015
+
 @_typing.final
 class GetStockLevelRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -753,3 +781,120 @@ class GetStockLevelAsOfResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetStockLevelAsOfResponse: _TypeAlias = GetStockLevelAsOfResponse  # noqa: Y015
+
+@_typing.final
+class WatchStockRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SKUS_FIELD_NUMBER: _builtins.int
+    LOCATION_IDS_FIELD_NUMBER: _builtins.int
+    INCLUDE_CURRENT_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    SLOW_READER_FIELD_NUMBER: _builtins.int
+    include_current: _builtins.bool
+    """First the levels as they are, then what changes them. Not with a cursor."""
+    cursor: _builtins.str
+    """The newest cursor of an earlier watch: go on after what that one has been told. Levels that it did not
+    watch begin there too. Empty: begin now.
+    """
+    slow_reader: Global___SlowReader.ValueType
+    """What to do when changes come faster than they are read."""
+    @_builtins.property
+    def skus(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watch the levels of these items; empty: of every item."""
+
+    @_builtins.property
+    def location_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Watch the levels at these locations; empty: at every location. With both, a level must match both."""
+
+    def __init__(
+        self,
+        *,
+        skus: _abc.Iterable[_builtins.str] | None = ...,
+        location_ids: _abc.Iterable[_builtins.str] | None = ...,
+        include_current: _builtins.bool = ...,
+        cursor: _builtins.str = ...,
+        slow_reader: Global___SlowReader.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "include_current", b"include_current", "location_ids", b"location_ids", "skus", b"skus", "slow_reader", b"slow_reader"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStockRequest: _TypeAlias = WatchStockRequest  # noqa: Y015
+
+@_typing.final
+class WatchStockResponse(_message.Message):
+    """One message of a watch: levels, or changes, or neither, at least every ten seconds: then it says that the
+    watch is alive and how far it is.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    LEVELS_FIELD_NUMBER: _builtins.int
+    CHANGES_FIELD_NUMBER: _builtins.int
+    CURRENT_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Where to resume, all before it being told; opaque, and valid while the server keeps what comes after it:
+    for minutes. Empty until the present state has been told and where it ends is known: a watch that is cut
+    there begins anew.
+    """
+    current: _builtins.bool
+    """Whether the present state has been told: true in every message after the last of its levels."""
+    @_builtins.property
+    def levels(self) -> _containers.RepeatedCompositeFieldContainer[_stock_pb2.StockLevel]:
+        """Part of the present state, with include_current: each level once, before every change."""
+
+    @_builtins.property
+    def changes(self) -> _containers.RepeatedCompositeFieldContainer[Global___StockChange]:
+        """In order for each level."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        levels: _abc.Iterable[_stock_pb2.StockLevel] | None = ...,
+        changes: _abc.Iterable[Global___StockChange] | None = ...,
+        current: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes", b"changes", "current", b"current", "cursor", b"cursor", "levels", b"levels"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchStockResponse: _TypeAlias = WatchStockResponse  # noqa: Y015
+
+@_typing.final
+class StockChange(_message.Message):
+    """A change of a level."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVEMENT_FIELD_NUMBER: _builtins.int
+    LEVEL_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def movement(self) -> _stock_pb2.StockMovement:
+        """The entry of the ledger."""
+
+    @_builtins.property
+    def level(self) -> _stock_pb2.StockLevel:
+        """The level as the entry leaves it. Absent for all but the last entry of a level in a transaction, and
+        where the change was read from the ledger or came in a transaction of extraordinary size.
+        """
+
+    def __init__(
+        self,
+        *,
+        movement: _stock_pb2.StockMovement | None = ...,
+        level: _stock_pb2.StockLevel | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "movement", b"movement"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["level", b"level", "movement", b"movement"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StockChange: _TypeAlias = StockChange  # noqa: Y015

@@ -73,6 +73,11 @@ class StockQueryServiceStub:
                 request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.SerializeToString,
                 response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.FromString,
                 _registered_method=True)
+        self.WatchStock = channel.unary_stream(
+                '/inventory.query.v1.StockQueryService/WatchStock',
+                request_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockRequest.SerializeToString,
+                response_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockResponse.FromString,
+                _registered_method=True)
 
 
 class StockQueryServiceServicer:
@@ -140,6 +145,22 @@ class StockQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchStock(self, request, context):
+        """Every change of the levels of some items, of some locations, or of all levels, as it reaches the view.
+
+        The changes of a level come in the order of its versions, each once and none left out; between levels
+        there is no order. A watch lasts until its caller ends it, or until the server does, to be resumed: every
+        message but those before the first cursor carries where to go on. May answer INVALID_CURSOR,
+        CURSOR_EXPIRED and WATCH_TOO_SLOW, and when the server stops or the view is away
+        DEPENDENCY_UNAVAILABLE, after which the watch is to be resumed; no deadline is set where the caller sets
+        none. It tells what is in the view: `consistency` has no place here.
+
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StockQueryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -177,6 +198,11 @@ def add_StockQueryServiceServicer_to_server(servicer, server):
                     servicer.GetStockLevelAsOf,
                     request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.FromString,
                     response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.SerializeToString,
+            ),
+            'WatchStock': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchStock,
+                    request_deserializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockRequest.FromString,
+                    response_serializer=inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -372,6 +398,33 @@ class StockQueryService:
             '/inventory.query.v1.StockQueryService/GetStockLevelAsOf',
             inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfRequest.SerializeToString,
             inventory_dot_query_dot_v1_dot_stock__query__service__pb2.GetStockLevelAsOfResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchStock(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/inventory.query.v1.StockQueryService/WatchStock',
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockRequest.SerializeToString,
+            inventory_dot_query_dot_v1_dot_stock__query__service__pb2.WatchStockResponse.FromString,
             options,
             channel_credentials,
             insecure,

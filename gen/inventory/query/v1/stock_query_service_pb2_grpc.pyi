@@ -66,6 +66,18 @@ class StockQueryServiceStub:
     from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
     LEVEL_NOT_FOUND: it had not been stocked there by then.
     """
+    WatchStock: _grpc.UnaryStreamMultiCallable[_stock_query_service_pb2.WatchStockRequest, _stock_query_service_pb2.WatchStockResponse]
+    """Every change of the levels of some items, of some locations, or of all levels, as it reaches the view.
+
+    The changes of a level come in the order of its versions, each once and none left out; between levels
+    there is no order. A watch lasts until its caller ends it, or until the server does, to be resumed: every
+    message but those before the first cursor carries where to go on. May answer INVALID_CURSOR,
+    CURSOR_EXPIRED and WATCH_TOO_SLOW, and when the server stops or the view is away
+    DEPENDENCY_UNAVAILABLE, after which the watch is to be resumed; no deadline is set where the caller sets
+    none. It tells what is in the view: `consistency` has no place here.
+
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
+    """
 
 @_typing.type_check_only
 class StockQueryServiceAsyncStub(StockQueryServiceStub):
@@ -104,6 +116,18 @@ class StockQueryServiceAsyncStub(StockQueryServiceStub):
     """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
     from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
     LEVEL_NOT_FOUND: it had not been stocked there by then.
+    """
+    WatchStock: _aio.UnaryStreamMultiCallable[_stock_query_service_pb2.WatchStockRequest, _stock_query_service_pb2.WatchStockResponse]  # type: ignore[assignment]
+    """Every change of the levels of some items, of some locations, or of all levels, as it reaches the view.
+
+    The changes of a level come in the order of its versions, each once and none left out; between levels
+    there is no order. A watch lasts until its caller ends it, or until the server does, to be resumed: every
+    message but those before the first cursor carries where to go on. May answer INVALID_CURSOR,
+    CURSOR_EXPIRED and WATCH_TOO_SLOW, and when the server stops or the view is away
+    DEPENDENCY_UNAVAILABLE, after which the watch is to be resumed; no deadline is set where the caller sets
+    none. It tells what is in the view: `consistency` has no place here.
+
+    buf:lint:ignore RPC_NO_SERVER_STREAMING
     """
 
 class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -182,6 +206,24 @@ class StockQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         """The quantities of one item at one location as they stood at an instant, by the time of recording. Read
         from the ledger itself. An instant to come, or of the last seconds, may still get entries. May answer
         LEVEL_NOT_FOUND: it had not been stocked there by then.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchStock(
+        self,
+        request: _stock_query_service_pb2.WatchStockRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_stock_query_service_pb2.WatchStockResponse], _abc.AsyncIterator[_stock_query_service_pb2.WatchStockResponse]]:
+        """Every change of the levels of some items, of some locations, or of all levels, as it reaches the view.
+
+        The changes of a level come in the order of its versions, each once and none left out; between levels
+        there is no order. A watch lasts until its caller ends it, or until the server does, to be resumed: every
+        message but those before the first cursor carries where to go on. May answer INVALID_CURSOR,
+        CURSOR_EXPIRED and WATCH_TOO_SLOW, and when the server stops or the view is away
+        DEPENDENCY_UNAVAILABLE, after which the watch is to be resumed; no deadline is set where the caller sets
+        none. It tells what is in the view: `consistency` has no place here.
+
+        buf:lint:ignore RPC_NO_SERVER_STREAMING
         """
 
 def add_StockQueryServiceServicer_to_server(servicer: StockQueryServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -157,6 +157,16 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """INVALID_ARGUMENT. The consistency token is none that a command of this system has answered with: it is
     malformed, of another system, or from the future. Metadata: consistency_token.
     """
+    ERROR_REASON_INVALID_CURSOR: _ErrorReason.ValueType  # 41
+    """INVALID_ARGUMENT. The cursor is not one that a watch has handed out. Metadata: cursor."""
+    ERROR_REASON_CURSOR_EXPIRED: _ErrorReason.ValueType  # 42
+    """OUT_OF_RANGE. Changes after the cursor are no longer kept: list the levels again, or watch anew with
+    include_current. Also ends a watch that runs, when changes are lost to it. No metadata.
+    """
+    ERROR_REASON_WATCH_TOO_SLOW: _ErrorReason.ValueType  # 43
+    """RESOURCE_EXHAUSTED. The watch was not read as fast as changes came. Resume it with the last cursor, or
+    take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -298,5 +308,15 @@ would be left. Metadata: sku, location_id, lot_id, requested, serials (how many 
 ERROR_REASON_INVALID_CONSISTENCY_TOKEN: ErrorReason.ValueType  # 40
 """INVALID_ARGUMENT. The consistency token is none that a command of this system has answered with: it is
 malformed, of another system, or from the future. Metadata: consistency_token.
+"""
+ERROR_REASON_INVALID_CURSOR: ErrorReason.ValueType  # 41
+"""INVALID_ARGUMENT. The cursor is not one that a watch has handed out. Metadata: cursor."""
+ERROR_REASON_CURSOR_EXPIRED: ErrorReason.ValueType  # 42
+"""OUT_OF_RANGE. Changes after the cursor are no longer kept: list the levels again, or watch anew with
+include_current. Also ends a watch that runs, when changes are lost to it. No metadata.
+"""
+ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 43
+"""RESOURCE_EXHAUSTED. The watch was not read as fast as changes came. Resume it with the last cursor, or
+take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
