@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from query_svc.read_model import GENERATION
+from query_svc.read_model import FEED_ENTRIES, GENERATION
 from serving.settings import ServerSettings, Settings
 
 PREFIX = "INVENTORY_CDC_"
@@ -60,6 +60,9 @@ class ProjectorSettings(DeadLetterSettings):
     group_id: str = Field("inventory.projector", description="consumer group: one member of it reads")
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation of keys to write")
     batch_records: int = Field(500, ge=1, le=10_000, description="most records applied at once")
+    feed_entries: int = Field(
+        FEED_ENTRIES, ge=1, le=1_000_000, description="changes kept for watches, in each of 64 buckets, about"
+    )
     drain_seconds: float = Field(
         0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
     )

@@ -11,6 +11,7 @@ from google.protobuf.message import DecodeError
 
 from cdc.faults import Fault, FaultKind
 from inventory.journal.v1.transaction_pb2 import Transaction
+from inventory.query.v1.stock_query_service_pb2 import StockChange
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Changes, Commits
 
@@ -44,12 +45,14 @@ class UndecodableError(Fault):
 class Projection:
     """What a run of records changes.
 
-    `changes` and `commits` cover the first `decoded` records; `fault` says why the record after them cannot
-    be decoded, and is None when all were.
+    `changes` and `commits` cover the first `decoded` records; `told` is every change of a level in them, in
+    order, each with the index of its record; `fault` says why the record after them cannot be decoded, and is
+    None when all were.
     """
 
     changes: Changes
     commits: Commits
+    told: Sequence[tuple[int, StockChange]]
     decoded: int
     fault: UndecodableError | None
 
@@ -64,7 +67,7 @@ def project(values: Sequence[bytes | None]) -> Projection:
         except UndecodableError as error:
             fault = error
             break
-    return Projection(fold(transactions), commits(transactions), len(transactions), fault)
+    return Projection(fold(transactions), commits(transactions), told(transactions), len(transactions), fault)
 
 
 def decode(value: bytes | None) -> Transaction:
@@ -107,7 +110,7 @@ def fold(transactions: Sequence[Transaction]) -> Changes:
 
     The order of the transactions and their repetition do not matter.
     """
-    newest = {kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()}
+    newest: dict[str, Any] = {kind: _newest(transactions, kind, name) for kind, name in _NAMES.items()}
     return Changes(**newest, follows=_follows(transactions, newest["levels"]))
 
 
@@ -149,3 +152,26 @@ def _newest(transactions: Sequence[Transaction], kind: str, name: Callable[[Any]
             if key not in newest or newest[key].version < thing.version:
                 newest[key] = thing
     return newest.values()
+
+
+def told(transactions: Sequence[Transaction]) -> list[tuple[int, StockChange]]:
+    """Return every change of a level, in order, with the index of its transaction and the level it leaves.
+
+    The levels of a transaction may stand in a later part than the entries that led to them.
+    """
+    levels = {
+        (one.transaction_id, level.sku, level.location_id, level.version): level
+        for one in transactions
+        for level in one.levels
+    }
+    return [
+        (
+            index,
+            StockChange(
+                movement=entry,
+                level=levels.get((one.transaction_id, entry.sku, entry.location_id, entry.version)),
+            ),
+        )
+        for index, one in enumerate(transactions)
+        for entry in one.movements
+    ]

@@ -7,6 +7,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from functools import partial
 from typing import ParamSpec, TypeVar
 
@@ -29,6 +30,7 @@ from query_svc.read_model import (
     ReadModelRefusedError,
     ReadModelRewoundError,
     ReadModelUnavailableError,
+    Told,
     connect,
     connect_follower,
 )
@@ -164,7 +166,9 @@ class Projector:
     async def _apply(self, records: list[Record]) -> None:
         end = records[-1].offset + 1
         try:
-            await self._apply_to(end, [record for record in records if self._is_for_me(record)])
+            await self._apply_to(
+                end, [record for record in records if self._is_for_me(record)], records[0].offset
+            )
         except ReadModelRefusedError as error:
             if not self._one_by_one:
                 self._refusals += 1
@@ -178,13 +182,15 @@ class Projector:
             if end >= self._suspect_until:
                 self._refusals = 0
 
-    async def _apply_to(self, end: int, records: list[Record]) -> None:
+    async def _apply_to(self, end: int, records: list[Record], begun: int) -> None:
         """Apply the records up to an offset; those that cannot be decoded become dead letters."""
         while True:
             projection = project([record.value for record in records])
             broken = records[projection.decoded] if projection.fault else None
             until = broken.offset if broken else end
-            applied, stale = await self._writer.apply(projection.changes, until, projection.commits)
+            told = [Told(records[index].offset, change) for index, change in projection.told]
+            changes = replace(projection.changes, told=told, begun=begun)
+            applied, stale = await self._writer.apply(changes, until, projection.commits)
             for gap in self._writer.take_gaps():
                 self._notice(gap)
             await self._call(self._consumer.mark_applied, until)
@@ -231,7 +237,7 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
     """Run a projector while its health server is in use. Raise at the end what stopped the projector."""
     redis_url, family = config.redis_url.get_secret_value(), config.generation
     async with (
-        connect_follower(redis_url, family=family) as writer,
+        connect_follower(redis_url, family=family, feed_entries=config.feed_entries) as writer,
         connect(redis_url, generation=family) as view,
     ):
         consumer = JournalConsumer(config.bootstrap_servers, config.group_id, config.topic)

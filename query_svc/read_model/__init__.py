@@ -10,20 +10,27 @@ from query_svc.read_model.errors import (
     ReadModelRewoundError,
     ReadModelUnavailableError,
 )
+from query_svc.read_model.feed import Feed, FeedEntry, FeedState, Place, connect_feed
+from query_svc.read_model.feed_writing import FEED_ENTRIES, Told
 from query_svc.read_model.follower import Follower, connect_follower
 from query_svc.read_model.generations import Generations, Phase, Plan, connect_generations
 from query_svc.read_model.get import ReadModel, connect
-from query_svc.read_model.keys import GENERATION, bucket_of
+from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
 from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
 from query_svc.read_model.rows import Changes, Versioned
 from query_svc.read_model.walk import Span
 
 __all__ = [
+    "BUCKETS",
+    "FEED_ENTRIES",
     "GENERATION",
     "Applied",
     "Changes",
     "Commits",
+    "Feed",
+    "FeedEntry",
+    "FeedState",
     "Follower",
     "Gap",
     "Generations",
@@ -31,6 +38,7 @@ __all__ = [
     "Mark",
     "Marks",
     "Phase",
+    "Place",
     "Plan",
     "ReadModel",
     "ReadModelError",
@@ -40,9 +48,11 @@ __all__ = [
     "ReadModelWriter",
     "Span",
     "Stored",
+    "Told",
     "Versioned",
     "bucket_of",
     "connect",
+    "connect_feed",
     "connect_follower",
     "connect_generations",
     "connect_maintenance",

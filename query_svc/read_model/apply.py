@@ -11,6 +11,7 @@ from redis.exceptions import ResponseError
 from query_svc.read_model import functions
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import ReadModelRefusedError, ReadModelRewoundError
+from query_svc.read_model.feed_writing import FEED_ENTRIES, NOTHING, FeedPart, feed_parts
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Command, Line
 from query_svc.read_model.marks import Commits, MarkPosition
@@ -48,11 +49,20 @@ class ReadModelWriter:
     answer in bytes and speak RESP3; it is owned: close it, or use the writer as a context manager.
     """
 
-    def __init__(self, redis: Redis, generation: str = GENERATION, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        generation: str = GENERATION,
+        *,
+        timeout: float = 5.0,
+        feed_entries: int = FEED_ENTRIES,
+    ) -> None:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
         self._marked = MarkPosition(self._line, self._keys)
+        self._feed_entries = feed_entries
+        self._begun: int | None = None
         self._source = ""
         self._offsets: list[bytes] = [b""] * BUCKETS
         self._end = b""
@@ -61,7 +71,7 @@ class ReadModelWriter:
     async def resume(self, source: str) -> int | None:
         """Return the offset from which on some bucket or mark lacks `source`; None: from the beginning."""
         await functions.load(self._line)
-        self._source, self._end = source, b""
+        self._source, self._end, self._begun = source, b"", None
         self._offsets = await self._read_offsets()
         held = [*self._offsets, await self._marked.resume(source)]
         return None if b"" in held else min(map(int, held))
@@ -76,12 +86,12 @@ class ReadModelWriter:
         `as_of` is what `as_of` returns of a generation that holds everything up to that offset.
         """
         await self.resume(source)
-        self._end = b"%d" % offset
+        self._begun, self._end = offset, b"%d" % offset
         with _told():
             if not self._marked.offset:
                 await self._marked.write(Commits((), as_of), self._end)
-        await self._call({bucket: () for bucket, held in enumerate(self._offsets) if not held})
-        self._end = b""
+        await self._call({bucket: () for bucket, held in enumerate(self._offsets) if not held}, {})
+        self._begun, self._end = None, b""
         return min(map(int, [*self._offsets, self._marked.offset]))
 
     async def as_of(self) -> int:
@@ -90,6 +100,9 @@ class ReadModelWriter:
 
     async def apply(self, changes: Changes, offset: int, commits: Commits = Commits()) -> Applied:  # noqa: B008 - it never changes
         """Apply changes of which `offset` is the end: the next offset to read. Then mark the transactions.
+
+        What is newer of the changes that are told goes to the feed. A level that becomes newer without them
+        makes its feed begin anew.
 
         Two round trips. Applying something again changes nothing. The buckets that the changes touch get the
         offset, and so do the marks. Raise ReadModelRewoundError when one of them holds another offset than
@@ -105,7 +118,11 @@ class ReadModelWriter:
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
         self._end = b"%d" % offset
-        return await self._call(grouped)
+        if self._begun is None:
+            resumed = min(int(held or 0) for held in self._offsets)
+            self._begun = resumed if changes.begun is None else changes.begun
+        feed = feed_parts(changes.told, changes.levels, self._keys)
+        return await self._call({bucket: grouped[bucket] for bucket in {*grouped, *feed}}, feed)
 
     async def mark(self, commits: Commits) -> None:
         """Do the second half of `apply`, for what was written last."""
@@ -125,7 +142,7 @@ class ReadModelWriter:
         """
         behind = [bucket for bucket, offset in enumerate(self._offsets) if offset != self._end]
         if behind and self._end:
-            await self._call(dict.fromkeys(behind, ()))
+            await self._call(dict.fromkeys(behind, ()), {})
 
     async def verify(self) -> None:
         """Return when Redis answers and holds the offsets that were left there.
@@ -155,9 +172,17 @@ class ReadModelWriter:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, grouped: Mapping[int, Sequence[Row]]) -> Applied:
+    async def _call(self, grouped: Mapping[int, Sequence[Row]], feed: Mapping[int, FeedPart]) -> Applied:
         commands = [
-            command(self._keys, bucket, rows, (self._source, self._offsets[bucket], self._end))
+            command(
+                self._keys,
+                bucket,
+                rows,
+                feed.get(bucket, NOTHING),
+                Progress(
+                    self._source, self._offsets[bucket], self._end, self._begun or 0, self._feed_entries
+                ),
+            )
             for bucket, rows in grouped.items()
         ]
         with _told():
@@ -188,25 +213,44 @@ def _told() -> Iterator[None]:
         raise ReadModelRefusedError(str(error)) from error
 
 
-def command(
-    keys: Keys, bucket: int, rows: Sequence[Row], position: tuple[str, bytes, bytes] = ("", b"", b"")
-) -> Command:
-    """Return the call that applies rows of one bucket.
+class Progress(NamedTuple):
+    """How far a source has been read: what the offsets must hold and what they are to; empty for no source.
 
-    `position` is their source with the offset it must stand at and the one to record, empty for no source.
+    `begun` is where it began to be read; a feed keeps `feed_entries`.
     """
+
+    source: str = ""
+    held: bytes = b""
+    end: bytes = b""
+    begun: int = 0
+    feed_entries: int = FEED_ENTRIES
+
+
+NO_SOURCE = Progress()
+
+
+def command(
+    keys: Keys, bucket: int, rows: Sequence[Row], feed: FeedPart, progress: Progress = NO_SOURCE
+) -> Command:
+    """Return the call that applies rows of one bucket, and tells its feed."""
     names = {name for indexes in {row.indexes for row in rows} for name in indexes}
-    called = [keys.offsets(bucket), keys.entries(bucket), *(row.key for row in rows)]
+    called = [keys.offsets(bucket), keys.entries(bucket), keys.feed(bucket), keys.ahead(bucket)]
+    called += [row.key for row in rows]
+    called += feed.keys
     called += [keys.of_bucket(bucket, name) for name in names]
-    arguments: list[str | bytes | int] = [*position]
+    arguments: list[str | bytes | int] = [*progress[:3], len(rows)]
     for row in rows:
         arguments += (row.field, row.value, row.kept, row.current, row.follows)
+    arguments += (progress.begun, progress.feed_entries, *feed.arguments)
     return ("FCALL", functions.APPLY, len(called), *called, *arguments)
 
 
-def connect_writer(url: str, *, generation: str = GENERATION, timeout: float = 5.0) -> ReadModelWriter:
+def connect_writer(
+    url: str, *, generation: str = GENERATION, timeout: float = 5.0, feed_entries: int = FEED_ENTRIES
+) -> ReadModelWriter:
     """Return a writer to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
 
-    A call takes at most `timeout` seconds, connecting included.
+    A call takes at most `timeout` seconds, connecting included. A bucket's feed keeps about `feed_entries`
+    changes.
     """
-    return ReadModelWriter(open_redis(url, timeout), generation, timeout=timeout)
+    return ReadModelWriter(open_redis(url, timeout), generation, timeout=timeout, feed_entries=feed_entries)

@@ -7,6 +7,7 @@ from redis.asyncio import Redis
 from query_svc.read_model.apply import Applied, Gap, ReadModelWriter
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import ReadModelRewoundError
+from query_svc.read_model.feed_writing import FEED_ENTRIES
 from query_svc.read_model.generations import Generations, Plan
 from query_svc.read_model.keys import GENERATION
 from query_svc.read_model.marks import Commits
@@ -19,8 +20,16 @@ class Follower:
     A plan that has changed is reported by `verify` as a ReadModelRewoundError: `resume` takes it up.
     """
 
-    def __init__(self, redis: Redis, family: str = GENERATION, *, timeout: float = 5.0) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        family: str = GENERATION,
+        *,
+        timeout: float = 5.0,
+        feed_entries: int = FEED_ENTRIES,
+    ) -> None:
         self._redis = redis
+        self._feed_entries = feed_entries
         self._timeout = timeout
         self._generations = Generations(redis, family, timeout=timeout)
         self._plan = Plan(family)
@@ -97,9 +106,16 @@ class Follower:
         return self._writers[self._plan.live]
 
     def _writer(self, generation: str) -> ReadModelWriter:
-        return ReadModelWriter(self._redis, generation, timeout=self._timeout)
+        return ReadModelWriter(
+            self._redis, generation, timeout=self._timeout, feed_entries=self._feed_entries
+        )
 
 
-def connect_follower(url: str, *, family: str = GENERATION, timeout: float = 5.0) -> Follower:
-    """Return a follower to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet."""
-    return Follower(open_redis(url, timeout), family, timeout=timeout)
+def connect_follower(
+    url: str, *, family: str = GENERATION, timeout: float = 5.0, feed_entries: int = FEED_ENTRIES
+) -> Follower:
+    """Return a follower to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+
+    A bucket's feed keeps about `feed_entries` changes.
+    """
+    return Follower(open_redis(url, timeout), family, timeout=timeout, feed_entries=feed_entries)

@@ -1,12 +1,14 @@
 -- Take what is newer, keep its entries in the indexes, and record how far the source has been read: one
 -- step, in one slot.
 --
--- KEYS: the bucket's hash of offsets, its hash of entries, then for each change the hash its row belongs to,
---       then the indexes that the rows may stand in.
+-- KEYS: the bucket's hash of offsets, its hash of entries, its feed and what is ahead of that, then for each
+--       change the hash its row belongs to, then those of the levels that the feed is told of, then the
+--       indexes that the rows may stand in.
 -- ARGV: the source ('' for changes of no source, with no offset), the offset it must stand at ('' for none),
---       the offset to record, then for each change its field; its value, which begins with its version in
---       decimal and a mark; the entries that its row keeps for ever; those it has until its next version, of
---       which the mark says whether it has any; and the version that it follows ('' if that is not known).
+--       the offset to record, how many changes there are, then for each its field; its value, which begins
+--       with its version in decimal and a mark; the entries that its row keeps for ever; those it has until
+--       its next version, of which the mark says whether it has any; and the version that it follows ('' if
+--       that is not known); then what the feed is told, for which see feed.lua.
 -- Entries are index \1 member \2, one after the other; an index is named by its key without the tag.
 -- Returns how many changes were applied, how many were not newer than what is there, and for each before
 -- which versions are missing, its number and the version that was there (0 for none). Fails with REWOUND,
@@ -41,9 +43,10 @@ local function apply(keys, args)
         )
     end
     local tag = string.match(keys[1], '^.*:')
-    local changes, applied, gaps = (#args - 3) / 5, 0, {}
+    local changes, applied, gaps = tonumber(args[4]), 0, {}
+    tell(keys, 5 + changes, args, 5 + 5 * changes, source, held, offset)
     for i = 1, changes do
-        local key, at = keys[2 + i], 5 * i - 1
+        local key, at = keys[4 + i], 5 * i
         local field, value, entries, follows = args[at], args[at + 1], args[at + 3], tonumber(args[at + 4])
         local version = head(value)
         local current, mark = redis.call('HGET', key, field), ' '
@@ -84,7 +87,7 @@ end
 
 -- Put a row in the place of what was seen there.
 --
--- KEYS: the bucket's hash of entries, the hash that the row belongs to.
+-- KEYS: the bucket's hash of entries, the hash that the row belongs to, the bucket's hash of offsets, its feed.
 -- ARGV: the row's field; the value that was seen ('' for none); the value to put ('' to take it away); the
 --       entries that what was seen has for ever; and those that the row has for ever, and for now.
 -- Returns 1, or 0, having done nothing, when something else is there.
@@ -94,6 +97,9 @@ local function replace(keys, args)
         return 0
     end
     local tag, name = string.match(keys[1], '^.*:'), keys[2] .. '\0' .. field
+    if string.find(keys[2], tag .. 'levels:', 1, true) == 1 and version_in(value) > version_in(seen) then
+        break_feed(keys[3], keys[4])
+    end
     withdraw(former .. (redis.call('HGET', keys[1], name) or ''), tag)
     if value == '' then
         redis.call('HDEL', keys[2], field)

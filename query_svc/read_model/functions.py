@@ -11,19 +11,19 @@ from query_svc.read_model.line import Line
 _CODES: dict[str, str] = {}
 
 
-def _library(kind: str, file: str) -> str:
-    """Return the name of the library in `file` and of its one function.
+def _library(kind: str, *names: str) -> str:
+    """Return the name of the library in some files, one after the other, and of its one function.
 
     Named after its code: an old and a new projector beside each other each have their own, and what is
     loaded under a name never changes.
     """
-    body = files(__package__).joinpath(file).read_text()
+    body = "".join(files(__package__).joinpath(file).read_text() for file in names)
     name = f"inventory_{kind}_{sha256(body.encode()).hexdigest()[:12]}"
     _CODES[name] = f"#!lua name={name}\nlocal LIBRARY = '{name}'\n{body}"
     return name
 
 
-APPLY = _library("apply", "functions.lua")
+APPLY = _library("apply", "feed.lua", "functions.lua")
 """Takes what is newer; its contract is in functions.lua."""
 
 REPLACE = f"{APPLY}_replace"

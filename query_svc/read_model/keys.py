@@ -78,6 +78,18 @@ class Keys:
         """The key of the stream of marks of what was applied."""
         return f"{self.generation}:{{applied}}:marks"
 
+    def feed(self, bucket: int) -> str:
+        """Return the key of a bucket's feed, the stream of the changes of its levels."""
+        return self.of_bucket(bucket, "feed")
+
+    def ahead(self, bucket: int) -> str:
+        """Return the key of the versions up to which a bucket's feed is ahead of the rows."""
+        return self.of_bucket(bucket, "ahead")
+
+    def channel(self) -> str:
+        """Return the channel on which the number of a bucket is published when its feed has grown."""
+        return f"{self.generation}:feed"
+
     def of_bucket(self, bucket: int, name: str) -> str:
         """Return the key of a bucket's rows of a kind, or of its part of an index."""
         return f"{self.generation}:{{b{bucket}}}:{name}"

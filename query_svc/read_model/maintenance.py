@@ -18,6 +18,7 @@ from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model import functions, scan
 from query_svc.read_model.apply import Applied, command
 from query_svc.read_model.connection import open_redis
+from query_svc.read_model.feed_writing import NOTHING, feed_parts
 from query_svc.read_model.indexes import member
 from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
 from query_svc.read_model.line import Command, Line
@@ -82,7 +83,10 @@ class Maintenance:
         grouped: dict[int, list[Row]] = defaultdict(list)
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
-        counts = await self._line.ask([command(self._keys, bucket, rows) for bucket, rows in grouped.items()])
+        feed = feed_parts((), changes.levels, self._keys)
+        counts = await self._line.ask(
+            [command(self._keys, bucket, rows, feed.get(bucket, NOTHING)) for bucket, rows in grouped.items()]
+        )
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
 
     async def stored(self, kind: str, things: Sequence[Versioned]) -> list[Stored]:
@@ -191,6 +195,7 @@ class Maintenance:
     async def _replace(self, row: Row, seen: bytes, value: bytes, former: str) -> bool:
         await self._load()
         keys = [self._keys.entries(row.bucket), row.key]
+        keys += [self._keys.offsets(row.bucket), self._keys.feed(row.bucket)]
         arguments = (row.field, seen, value, former, row.kept, row.current)
         (done,) = await self._line.ask([("FCALL", functions.REPLACE, len(keys), *keys, *arguments)])
         return bool(done)

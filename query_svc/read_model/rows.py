@@ -1,6 +1,6 @@
 """How each kind of thing is stored: its bucket, its hash, its field, its value, its entries in indexes."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple, Self, cast
 
@@ -12,6 +12,7 @@ from inventory.type.v1.reservation_pb2 import Reservation
 from inventory.type.v1.stock_pb2 import StockLevel
 from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model import indexes
+from query_svc.read_model.feed_writing import Told
 from query_svc.read_model.indexes import Entries, Entry, member
 from query_svc.read_model.keys import Keys, bucket_of
 from query_svc.read_model.values import pack, pack_level
@@ -22,12 +23,18 @@ Place = tuple[int, str, str]
 """A bucket, the key of a hash in it, and a field of that."""
 
 
+_NO_THINGS = {"follows", "told", "begun"}
+
+
 @dataclass(frozen=True, slots=True)
 class Changes:
     """What to put into the read model: each thing at most once.
 
     `follows` has, for levels by (sku, location_id), the version that the first of their changes followed.
     Where the read model holds an older one, changes have been lost on the way.
+
+    `told` is every change of a level that led to them, in order, for the feed. `begun` is the offset of the
+    first record they come from; without it, that is where the writer resumed.
     """
 
     levels: Collection[StockLevel] = ()
@@ -38,6 +45,8 @@ class Changes:
     orders: Collection[Order] = ()
     transfers: Collection[Transfer] = ()
     follows: Mapping[tuple[str, str], int] = field(default_factory=dict)
+    told: Sequence[Told] = ()
+    begun: int | None = None
 
     @classmethod
     def of(cls, kind: str, things: Collection[Versioned]) -> Self:
@@ -45,7 +54,7 @@ class Changes:
         return cls(**cast("dict[str, Any]", {kind: things}))
 
     def __len__(self) -> int:
-        return sum(len(getattr(self, one.name)) for one in fields(self) if one.name != "follows")
+        return sum(len(getattr(self, one.name)) for one in fields(self) if one.name not in _NO_THINGS)
 
 
 class Row(NamedTuple):

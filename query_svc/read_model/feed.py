@@ -1,0 +1,150 @@
+"""Reading the feed: every change of every level, bucket by bucket, each in the order of the journal."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, NamedTuple, Self
+
+from redis.asyncio import Redis
+from redis.asyncio.client import PubSub
+
+from inventory.query.v1.stock_query_service_pb2 import StockChange
+from query_svc.read_model.connection import open_redis
+from query_svc.read_model.errors import translated
+from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
+from query_svc.read_model.line import Line
+
+_STATE = "feed"
+
+Place = tuple[int, int]
+"""Where an entry stands in a bucket's feed: the offset of its record, and its number there from 1 on.
+
+(offset, 0) is before everything that the record at the offset has told.
+"""
+
+
+class FeedState(NamedTuple):
+    """What a bucket's feed can vouch for: everything from the offset `floor` on of the journal `source`.
+
+    `held` is the offset up to which the bucket has it.
+    """
+
+    source: str
+    floor: int
+    held: int
+
+
+class FeedEntry(NamedTuple):
+    """A change in a bucket's feed.
+
+    `after` is the place of the entry before it: whoever stands there or beyond has missed nothing.
+    `previous` is the version of the level before it, as far as the view knew; 0: not at all.
+    """
+
+    bucket: int
+    place: Place
+    after: Place
+    previous: int
+    change: StockChange
+
+
+class Feed:
+    """The feed of one generation. Raises ReadModelUnavailableError when Redis does not answer.
+
+    The client must answer in bytes and speak RESP3; it is owned: close it, or use the feed as a context
+    manager.
+    """
+
+    def __init__(self, redis: Redis, generation: str, *, timeout: float) -> None:
+        self.generation = generation
+        self._redis = redis
+        self._line = Line(redis, timeout)
+        self._keys = Keys(generation)
+
+    async def states(self) -> list[FeedState | None]:
+        """Return the state of each bucket's feed, None where it has not begun. At most two round trips."""
+        keys = [self._keys.offsets(bucket) for bucket in range(BUCKETS)]
+        found = await self._line.ask([("HGET", key, _STATE) for key in keys])
+        begun = {
+            bucket: (int(floor), source)
+            for bucket, value in enumerate(found)
+            if value
+            for floor, _, source in [value.decode().partition(" ")]
+        }
+        held = await self._line.ask([("HGET", keys[bucket], source) for bucket, (_, source) in begun.items()])
+        states: list[FeedState | None] = [None] * BUCKETS
+        for (bucket, (floor, source)), offset in zip(begun.items(), held, strict=True):
+            states[bucket] = FeedState(source, floor, int(offset or floor))
+        return states
+
+    async def read(self, after: Mapping[int, Place], count: int) -> dict[int, list[FeedEntry]]:
+        """Return up to `count` entries after a place, for each bucket given. One round trip."""
+        answers = await self._line.ask(
+            [
+                ("XRANGE", self._keys.feed(bucket), b"(%d-%d" % place, "+", "COUNT", count)
+                for bucket, place in after.items()
+            ]
+        )
+        return {
+            bucket: [_entry(bucket, *found) for found in answer]
+            for bucket, answer in zip(after, answers, strict=True)
+        }
+
+    async def ends(self, buckets: Sequence[int]) -> dict[int, Place]:
+        """Return the place of the newest entry of each bucket; left out where there is none."""
+        answers = await self._line.ask(
+            [("XREVRANGE", self._keys.feed(bucket), "+", "-", "COUNT", 1) for bucket in buckets]
+        )
+        return {
+            bucket: _place(answer[0][0]) for bucket, answer in zip(buckets, answers, strict=True) if answer
+        }
+
+    @asynccontextmanager
+    async def news(self) -> AsyncIterator["News"]:
+        """Listen to what grows, from now on."""
+        with translated():
+            async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+                await pubsub.subscribe(self._keys.channel())
+                yield News(pubsub)
+
+    async def close(self) -> None:
+        """Close every connection."""
+        await self._line.close()
+        await self._redis.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+
+class News:
+    """Tells which buckets' feeds have grown; not for certain, so look at times."""
+
+    def __init__(self, pubsub: PubSub) -> None:
+        self._pubsub = pubsub
+
+    async def grown(self, timeout: float) -> set[int]:  # noqa: ASYNC109 - to hear nothing is an answer
+        """Return the buckets that have grown since the last call; none after `timeout` seconds of silence."""
+        buckets: set[int] = set()
+        wait = timeout
+        while message := await self._pubsub.get_message(timeout=wait):
+            buckets.add(int(message["data"]))
+            wait = 0.0
+        return buckets
+
+
+def connect_feed(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Feed:
+    """Return the feed in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet."""
+    return Feed(open_redis(url, timeout), generation, timeout=timeout)
+
+
+def _entry(bucket: int, identifier: bytes, fields: Any) -> FeedEntry:  # noqa: ANN401 - a list of pairs, flat
+    values = dict(zip(fields[::2], fields[1::2], strict=True))
+    change = StockChange.FromString(values[b"c"])
+    return FeedEntry(bucket, _place(identifier), _place(values[b"a"]), int(values[b"v"]), change)
+
+
+def _place(identifier: bytes) -> Place:
+    offset, _, number = identifier.partition(b"-")
+    return int(offset), int(number)
