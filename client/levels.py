@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from client import watch
 from client.connection import Connection
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
@@ -61,3 +63,21 @@ class StockQueries(Connection):
     ) -> pb.GetStockHistoryResponse:
         """Read a page of an item's ledger. Raises ItemNotFoundError and InvalidPageTokenError."""
         return await self._call(self._stock_queries.GetStockHistory, request, timeout)
+
+    def watch_stock(
+        self, request: pb.WatchStockRequest, *, timeout: float = 60.0
+    ) -> AsyncGenerator[pb.WatchStockResponse, None]:
+        """Watch levels; yield every message, heartbeats included, for as long as it is read.
+
+        When the watch is cut, it is resumed by its last cursor: no change is left out or told twice. A watch
+        with include_current that is cut before its first cursor begins anew, and tells `levels` again. Raises
+        InvalidCursorError, CursorExpiredError when it has been cut for too long, WatchTooSlowError when its
+        messages are not taken as fast as they come, and DependencyUnavailableError, or what else kept it from
+        being resumed, when `timeout` seconds brought no message.
+        """
+        return watch.watching(
+            lambda asked: self._stock_queries.WatchStock(asked, metadata=self._metadata),
+            request,
+            retry=self._retry,
+            timeout=timeout,
+        )

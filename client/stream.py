@@ -20,7 +20,7 @@ from inventory.command.v1.stock_command_service_pb2 import StreamStockRequest, S
 Call: TypeAlias = "grpc.aio.StreamStreamCall[StreamStockRequest, StreamStockResponse]"
 
 # How a connection that breaks in the middle of a stream looks from here, depending on who breaks it.
-_CUT = frozenset(
+CUT = frozenset(
     {
         grpc.StatusCode.CANCELLED,
         grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -172,7 +172,7 @@ async def _read(call: Call, unanswered: _Unanswered, timeout: float) -> StreamSt
 
 
 def _pause(error: InventoryError, retry: RetryPolicy, attempt: int, remaining: float) -> float | None:
-    if error.code in _CUT and error.reason in {"", "DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED"}:
+    if error.code in CUT and error.reason in {"", "DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED"}:
         return retry.backoff(attempt, remaining, error.retry_after)
     return retry.pause(error, attempt, remaining)
 

@@ -31,3 +31,6 @@ class QuerySettings(ServerSettings):
     connect_timeout_seconds: float = Field(
         3.0, gt=0, le=60, description="longest wait for a connection to the database"
     )
+    max_watches: int = Field(
+        2000, ge=1, le=100_000, description="watches in progress in one process; more are refused"
+    )

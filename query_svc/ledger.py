@@ -27,6 +27,7 @@ WHERE sku = %(sku)s {conditions}
 ORDER BY record_time {direction}, location_id {direction}, version {direction}
 LIMIT %(limit)s
 """
+_BETWEEN = "AND version > %(after)s AND version <= %(until)s"
 _AT_LOCATION = "AND location_id = %(location_id)s"
 _AFTER = """
   AND record_time {comparison}= %(time)s
@@ -132,6 +133,18 @@ class Ledger:
         time = _instant(by.seconds * 1_000_000 + by.nanos // 1000)
         parameters = {"sku": sku, "location_id": location_id, "time": time, "limit": 1}
         return next(map(_movement, await self._rows(statement, parameters, seconds)), None)
+
+    async def entries(
+        self, sku: str, location_id: str, *, after: int, until: int, seconds: float
+    ) -> list[StockMovement]:
+        """Return a level's entries with versions after one and up to another, in order.
+
+        Takes at most `seconds`.
+        """
+        statement = _HISTORY.format(conditions=f"{_AT_LOCATION} {_BETWEEN}", direction="ASC")
+        parameters: dict[str, object] = {"sku": sku, "location_id": location_id, "limit": until - after}
+        rows = await self._rows(statement, parameters | {"after": after, "until": until}, seconds)
+        return [_movement(row) for row in rows]
 
     async def _rows(self, statement: str, parameters: Parameters, seconds: float) -> list[tuple[Any, ...]]:
         async with self._database.snapshot(seconds) as snapshot:

@@ -26,6 +26,8 @@ from query_svc.services.catalog import CatalogQueries
 from query_svc.services.orders import OrderQueries
 from query_svc.services.routing import routed
 from query_svc.services.stock import StockQueries
+from query_svc.watch.density import entries_of
+from query_svc.watch.watches import Watches
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
 from serving.validation import warm
@@ -52,6 +54,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         stock_query_service_pb2.GetStockLevelRequest,
         stock_query_service_pb2.ListLotsRequest,
         stock_query_service_pb2.ListStockLevelsRequest,
+        stock_query_service_pb2.WatchStockRequest,
     )
     view = read_model.connect(
         settings.redis_url.get_secret_value(),
@@ -74,10 +77,22 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         view, database, follower, progress, Breaker(monotonic), token_wait=settings.token_wait_seconds
     )
     ledger = Ledger(database)
+    feed = read_model.connect_feed(
+        settings.redis_url.get_secret_value(),
+        generation=settings.generation,
+        timeout=settings.redis_timeout_seconds,
+    )
+    watches = Watches(
+        feed,
+        view,
+        entries_of(ledger, settings.connect_timeout_seconds),
+        most_watches=settings.max_watches,
+    )
     stock = routed(
         stock_query_service_pb2.DESCRIPTOR.services_by_name["StockQueryService"],
-        lambda source: StockQueries(source, ledger),
+        lambda source: StockQueries(source, ledger, watches),
         reads,
+        streams=StockQueries(view, ledger, watches),
         of_ledger=["GetStockHistory", "GetStockLevelAsOf"],
     )
     catalog = routed(
@@ -86,7 +101,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     orders = routed(
         order_query_service_pb2.DESCRIPTOR.services_by_name["OrderQueryService"], OrderQueries, reads
     )
-    async with view, marks, database, following(follower):
+    async with view, marks, database, following(follower), feed, watches:
         yield GrpcServer(
             settings,
             [

@@ -63,8 +63,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     - A stream has its caller's deadline alone: without one it lasts until it is cut, at the latest when
       its connection comes of age, or until `end_streams`.
 
-    Applies to calls of our own services, unary or with streams both ways, whose handlers are coroutines
-    or asynchronous generators; other calls pass untouched.
+    - A stream of responses alone waits more than it works: it is not counted, its service bounds those.
+
+    Applies to calls of our own services but those with a stream of requests alone, whose handlers are
+    coroutines or asynchronous generators; other calls pass untouched.
     """
 
     def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str]) -> None:
@@ -93,6 +95,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         if handler.unary_unary is not None:
             wrapped = grpc.unary_unary_rpc_method_handler(
                 self._around(method, cast("UnaryBehaviour", handler.unary_unary)),
+                request_deserializer=handler.request_deserializer,
+                response_serializer=handler.response_serializer,
+            )
+        elif handler.unary_stream is not None:
+            wrapped = grpc.unary_stream_rpc_method_handler(
+                cast("Any", self._around_stream(method, cast("Any", handler.unary_stream), counted=False)),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
@@ -149,16 +157,16 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         return call
 
     def _around_stream(
-        self, method: str, behaviour: StreamBehaviour
+        self, method: str, behaviour: StreamBehaviour, *, counted: bool = True
     ) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
         async def call(requests: AsyncIterator[Any], context: Context) -> None:
             started = monotonic()
             asked = cast("float | None", context.time_remaining())
             if asked is not None:  # gRPC keeps it
                 _deadline.set(started + asked)
-            if self._running >= self._limits.max_concurrent:
+            if counted and self._running >= self._limits.max_concurrent:
                 await self._answer(method, started, context, _queue_full())
-            self._running += 1
+            self._running += counted
             ending = asyncio.timeout(None)
             responses = 0
             try:
@@ -181,7 +189,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 refusal = _stopping() if ending.expired() else self._refusal(error, method)
                 await self._answer(method, started, context, refusal)
             finally:
-                self._running -= 1
+                self._running -= counted
             seconds = round(monotonic() - started, 6)
             # Or was cut: a caller that goes away may look like one that has no more to send.
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)

@@ -89,6 +89,10 @@ class Feed:
             for bucket, answer in zip(after, answers, strict=True)
         }
 
+    async def agrees(self, buckets: Sequence[int]) -> bool:
+        """Tell whether no level's changes are ahead of its row, as within a large transaction."""
+        return not any(await self._line.ask([("EXISTS", self._keys.ahead(bucket)) for bucket in buckets]))
+
     async def ends(self, buckets: Sequence[int]) -> dict[int, Place]:
         """Return the place of the newest entry of each bucket; left out where there is none."""
         answers = await self._line.ask(

@@ -22,10 +22,12 @@ def routed(
     reads: Reads,
     *,
     of_ledger: Collection[str] = (),
+    streams: S | None = None,
 ) -> S:
     """Return a servicer that answers each RPC as `servicer` does over the source that `reads` choose.
 
-    The RPCs named in `of_ledger` need no source: they read the ledger, which is never behind.
+    The RPCs named in `of_ledger` need no source: they read the ledger, which is never behind. Those that
+    stream tell what comes, from where it comes: they are those of `streams`.
     """
 
     def behaviour(name: str) -> Callable[[Any, Context], Awaitable[Any]]:
@@ -36,4 +38,8 @@ def routed(
 
         return call
 
-    return cast("S", SimpleNamespace(**{method.name: behaviour(method.name) for method in service.methods}))
+    behaviours = {
+        method.name: getattr(streams, method.name) if method.server_streaming else behaviour(method.name)
+        for method in service.methods
+    }
+    return cast("S", SimpleNamespace(**behaviours))

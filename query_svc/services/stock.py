@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from functools import partial
 from typing import Any, cast
 
@@ -17,6 +19,7 @@ from query_svc.services.errors import item_not_found, level_not_found
 from query_svc.services.levels import level_matches, levels, lot_matches, lots
 from query_svc.services.paging import DEFAULT_PAGE_SIZE, page_of
 from query_svc.sources import Source
+from query_svc.watch.watches import Watches
 from serving.interceptor import remaining
 from serving.validation import check
 
@@ -26,9 +29,10 @@ Context = ServicerContext[Any, Any]
 class StockQueries(StockQueryServiceServicer):
     """Serves levels from one source, history from the ledger alone."""
 
-    def __init__(self, source: Source, ledger: Ledger) -> None:
+    def __init__(self, source: Source, ledger: Ledger, watches: Watches) -> None:
         self._source = source
         self._ledger = ledger
+        self._watches = watches
 
     async def GetStockLevel(
         self, request: pb.GetStockLevelRequest, _context: Context
@@ -129,6 +133,15 @@ class StockQueries(StockQueryServiceServicer):
             version=entry.version,
             update_time=entry.record_time,
         )
+
+    async def WatchStock(
+        self, request: pb.WatchStockRequest, _context: Context
+    ) -> AsyncGenerator[pb.WatchStockResponse, None]:
+        """Yield the changes of levels as they come."""
+        check(request)
+        async with aclosing(self._watches.watch(request)) as responses:
+            async for response in responses:
+                yield response
 
 
 def _wanted(wanted: pb.HistoryFilter) -> Wanted:

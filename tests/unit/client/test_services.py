@@ -45,10 +45,11 @@ RPCS: list[MethodDescriptor] = [
     rpc for file in FILES for service in file.services_by_name.values() for rpc in service.methods
 ]
 
-CALLS = [rpc for rpc in RPCS if not rpc.client_streaming]
+CALLS = [rpc for rpc in RPCS if not rpc.client_streaming and not rpc.server_streaming]
 STREAM = stock_command_service_pb2.DESCRIPTOR.services_by_name["StockCommandService"].methods_by_name[
     "StreamStock"
 ]
+WATCH = stock_query_service_pb2.DESCRIPTOR.services_by_name["StockQueryService"].methods_by_name["WatchStock"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -133,14 +134,17 @@ def test_a_method_is_typed_by_the_messages_of_its_rpc(rpc: MethodDescriptor) -> 
     }
 
 
-def test_the_stream_is_typed_by_its_messages() -> None:
-    assert [rpc for rpc in RPCS if rpc not in CALLS] == [STREAM]
+def test_the_streams_are_typed_by_their_messages() -> None:
+    assert [rpc for rpc in RPCS if rpc not in CALLS] == [STREAM, WATCH]
+    hints = get_type_hints(InventoryClient.watch_stock)
+    assert hints["request"] == stock_query_service_pb2.WatchStockRequest
+    assert hints["return"] == AsyncGenerator[stock_query_service_pb2.WatchStockResponse, None]
     hints = get_type_hints(InventoryClient.stream_stock)
     assert hints["messages"] == AsyncIterable[stock_command_service_pb2.StreamStockRequest]
     assert hints["return"] == AsyncGenerator[stock_command_service_pb2.StreamStockResponse, None]
 
 
-@every_call
+@pytest.mark.parametrize("rpc", [*CALLS, WATCH], ids=lambda rpc: rpc.name)
 def test_a_method_names_the_exceptions_of_the_reasons_its_contract_names(rpc: MethodDescriptor) -> None:
     named = {word for word in re.findall("[A-Z_]{2,}", comment(rpc)) if word in BY_REASON}
     documented = set(re.findall(r"\w+Error\b", getattr(InventoryClient, method_name(rpc)).__doc__ or ""))

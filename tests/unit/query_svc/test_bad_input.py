@@ -225,6 +225,18 @@ async def test_a_broken_rule_names_its_field(
     assert (info.reason, info.metadata["field"]) == ("INVALID_FIELD", field)
 
 
+WATCH_CASES = [
+    *((stock.WatchStockRequest(skus=["MUG-1", bad]), "skus[1]") for bad in BAD_IDS),
+    *((stock.WatchStockRequest(location_ids=[bad]), "location_ids[0]") for bad in BAD_IDS),
+    (stock.WatchStockRequest(skus=["MUG-1", "MUG-1"]), "skus"),
+    (stock.WatchStockRequest(skus=[f"MUG-{number}" for number in range(501)]), "skus"),
+    (stock.WatchStockRequest(location_ids=[f"WH-{number}" for number in range(501)]), "location_ids"),
+    (stock.WatchStockRequest(cursor="x" * 1537), "cursor"),
+    (stock.WatchStockRequest(slow_reader=99), "slow_reader"),  # type: ignore[arg-type] # unknown
+    (stock.WatchStockRequest(cursor="x", include_current=True), ""),
+]
+
+
 def test_every_query_has_bad_input() -> None:
     contracts = (stock.DESCRIPTOR, catalog.DESCRIPTOR, order.DESCRIPTOR)
     rpcs = {
@@ -233,7 +245,17 @@ def test_every_query_has_bad_input() -> None:
         for service in contract.services_by_name.values()
         for method in service.methods
     }
-    assert {method for method, _, _ in STOCK_CASES + CATALOG_CASES + ORDER_CASES} == rpcs
+    cases = STOCK_CASES + CATALOG_CASES + ORDER_CASES
+    assert {"WatchStock", *(method for method, _, _ in cases)} == rpcs
+
+
+@pytest.mark.parametrize(("request_", "field"), WATCH_CASES)
+async def test_a_watch_that_breaks_a_rule_names_its_field(
+    queries: Queries, request_: stock.WatchStockRequest, field: str
+) -> None:
+    info, code = await refusal(queries.stock.WatchStock(request_, timeout=5).read())
+    assert code is grpc.StatusCode.INVALID_ARGUMENT
+    assert (info.reason, info.metadata["field"]) == ("INVALID_FIELD", field)
 
 
 @pytest.mark.parametrize("token", ["x", "AQ", "ж", "!" * 512, "A" * 512])

@@ -1,0 +1,1 @@
+"""Watching levels: one reader of the feed in each process, and all who are told by it."""
