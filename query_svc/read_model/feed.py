@@ -10,6 +10,7 @@ from redis.asyncio.client import PubSub
 from inventory.query.v1.stock_query_service_pb2 import StockChange
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.errors import translated
+from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Line
 
@@ -23,12 +24,13 @@ Place = tuple[int, int]
 
 
 class FeedState(NamedTuple):
-    """What a bucket's feed can vouch for: everything from the offset `floor` on of the journal `source`.
+    """What a bucket's feed can vouch for: everything from the offset `floor` on.
 
-    `held` is the offset up to which the bucket has it.
+    `held` is the offset up to which the bucket has it. Offsets mean something only within one `origin`: a
+    generation of the view, made from one journal.
     """
 
-    source: str
+    origin: str
     floor: int
     held: int
 
@@ -48,20 +50,22 @@ class FeedEntry(NamedTuple):
 
 
 class Feed:
-    """The feed of one generation. Raises ReadModelUnavailableError when Redis does not answer.
+    """The feed of the live generation of a family. Raises ReadModelUnavailableError without Redis.
 
-    The client must answer in bytes and speak RESP3; it is owned: close it, or use the feed as a context
-    manager.
+    Which one is live, `states` finds out; the other methods are about the one it has found. The client must
+    answer in bytes and speak RESP3; it is owned: close it, or use the feed as a context manager.
     """
 
     def __init__(self, redis: Redis, generation: str, *, timeout: float) -> None:
-        self.generation = generation
         self._redis = redis
+        self._family = generation
         self._line = Line(redis, timeout)
+        self._live = LiveKeys(self._line, generation)
         self._keys = Keys(generation)
 
     async def states(self) -> list[FeedState | None]:
-        """Return the state of each bucket's feed, None where it has not begun. At most two round trips."""
+        """Return the state of each bucket's feed, None where it has not begun. Three round trips at most."""
+        self._keys = await self._live.get()
         keys = [self._keys.offsets(bucket) for bucket in range(BUCKETS)]
         found = await self._line.ask([("HGET", key, _STATE) for key in keys])
         begun = {
@@ -73,7 +77,8 @@ class Feed:
         held = await self._line.ask([("HGET", keys[bucket], source) for bucket, (_, source) in begun.items()])
         states: list[FeedState | None] = [None] * BUCKETS
         for (bucket, (floor, source)), offset in zip(begun.items(), held, strict=True):
-            states[bucket] = FeedState(source, floor, int(offset or floor))
+            origin = f"{self._keys.generation} {source}"
+            states[bucket] = FeedState(origin, floor, int(offset or floor))
         return states
 
     async def read(self, after: Mapping[int, Place], count: int) -> dict[int, list[FeedEntry]]:
@@ -104,10 +109,10 @@ class Feed:
 
     @asynccontextmanager
     async def news(self) -> AsyncIterator["News"]:
-        """Listen to what grows, from now on."""
+        """Listen to what grows, from now on, in any generation of the family."""
         with translated():
             async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.subscribe(self._keys.channel())
+                await pubsub.psubscribe(f"{self._family}*:feed")
                 yield News(pubsub)
 
     async def close(self) -> None:

@@ -26,9 +26,9 @@ class Cursor(NamedTuple):
     places: tuple[Place, ...]
 
 
-def epoch_of(generation: str, source: str) -> bytes:
-    """Name what places mean something in: a generation of the view, made from one journal."""
-    return hashlib.blake2b(f"{generation}\0{source}".encode(), digest_size=EPOCH_BYTES).digest()
+def epoch_of(origin: str) -> bytes:
+    """Name what places mean something in, shortly."""
+    return hashlib.blake2b(origin.encode(), digest_size=EPOCH_BYTES).digest()
 
 
 def encode(epoch: bytes, places: Sequence[Place]) -> str:

@@ -52,7 +52,7 @@ class Follower:
         self.places: list[Place] = list(NOWHERE)
         self.floors: list[int] = [0] * BUCKETS
         self.epoch: bytes | None = None
-        self._sources: list[str | None] = [None] * BUCKETS
+        self._origins: list[str | None] = [None] * BUCKETS
         self._following = False
         self._moved = asyncio.Event()
         self._heartbeat: WatchStockResponse | None = None
@@ -139,16 +139,16 @@ class Follower:
             # None: not begun yet, or lost by Redis, to come again from the journal.
             if state is None:
                 continue
-            former, self._sources[bucket] = self._sources[bucket], state.source
+            former, self._origins[bucket] = self._origins[bucket], state.origin
             self.floors[bucket] = state.floor
             if former is None:
                 # While this is followed nothing of it was in the view: all that comes is news.
                 self.places[bucket] = (state.floor if self._following else state.held, 0)
-            elif former != state.source or (state.floor, 0) > self.places[bucket]:
+            elif former != state.origin or (state.floor, 0) > self.places[bucket]:
                 self.places[bucket], lost = (state.held, 0), True
-        sources = set(self._sources)
-        source = sources.pop() if len(sources) == 1 else None
-        self.epoch = None if source is None else cursors.epoch_of(self._feed.generation, source)
+        origins = set(self._origins)
+        origin = origins.pop() if len(origins) == 1 else None
+        self.epoch = None if origin is None else cursors.epoch_of(origin)
         if lost:
             self._lose()
 

@@ -57,7 +57,7 @@ class Past:
             state = states[bucket]
             if state is None or state.held < self._until[bucket][0]:
                 raise unavailable("read model")
-            if cursors.epoch_of(self._feed.generation, state.source) != self._epoch:
+            if cursors.epoch_of(state.origin) != self._epoch:
                 raise cursors.expired()
             if (state.floor, 0) > self.places[bucket]:
                 raise cursors.expired()

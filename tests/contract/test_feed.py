@@ -11,6 +11,7 @@ from inventory.query.v1.stock_query_service_pb2 import StockChange
 from inventory.type.v1.stock_pb2 import StockMovement
 from query_svc.read_model import (
     BUCKETS,
+    GENERATION,
     Changes,
     Feed,
     FeedEntry,
@@ -24,6 +25,7 @@ from tests.redis_server import RedisServer
 from tests.stock import level
 
 SOURCE = "inventory.journal:id-0"
+ORIGIN = f"{GENERATION} {SOURCE}"
 Record = Sequence[tuple[str, int]]
 """The SKUs that a record changes, each with the version it gets."""
 
@@ -79,7 +81,7 @@ async def test_every_change_is_told_once_in_order_with_what_was_before(
     assert found["A"][3].change == change("A", 4)
     assert found["A"][2].place == (1, 1)
     state = (await feed.states())[bucket_of("A")]
-    assert state == (SOURCE, 0, 5)
+    assert state == (ORIGIN, 0, 5)
 
 
 async def test_what_is_applied_again_from_anywhere_changes_nothing(fresh: RedisServer, feed: Feed) -> None:
@@ -136,7 +138,7 @@ async def test_a_row_without_its_changes_begins_the_feed_anew(writer: ReadModelW
     await put(writer, 8, [[("A", 4)]])
     (entry,) = (await everything(feed))["A"]
     assert (entry.after, entry.previous) == ((8, 0), 3)
-    assert (await feed.states())[bucket_of("A")] == (SOURCE, 8, 9)
+    assert (await feed.states())[bucket_of("A")] == (ORIGIN, 8, 9)
 
 
 @pytest.mark.parametrize(("source", "begun"), [("inventory.journal:other-0", 0), (SOURCE, 9)])
@@ -149,7 +151,7 @@ async def test_another_journal_or_one_with_a_hole_begins_it_anew(
     await put(writer, begun, [[("A", 3)]])
     (entry,) = (await everything(feed))["A"]
     assert (entry.after, entry.previous) == ((begun, 0), 2)
-    assert (await feed.states())[bucket_of("A")] == (source, begun, begun + 1)
+    assert (await feed.states())[bucket_of("A")] == (f"{GENERATION} {source}", begun, begun + 1)
 
 
 async def test_it_is_bounded_and_a_reader_sees_what_it_has_missed(fresh: RedisServer, feed: Feed) -> None:

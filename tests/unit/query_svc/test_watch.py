@@ -34,7 +34,7 @@ class Shop:
         """Begin, with the first versions of some levels."""
         await self.writer.resume("journal")
         items = [item(sku, 1) for sku, _ in names]
-        await self.writer.apply(Changes(items=items), 1, begun=0)
+        await self.writer.apply(Changes(items=items, begun=0), 1)
         self.offset = 1
         await self.change(*names)
         await self.writer.settle()
@@ -47,7 +47,7 @@ class Shop:
             rows[name] = level(*name, version)
             changes.append(Told(self.offset, change(name, version, reference)))
             self.offset += 1
-        await self.writer.apply(Changes(rows.values()), self.offset, told=changes if told else ())
+        await self.writer.apply(Changes(rows.values(), told=changes if told else ()), self.offset)
 
 
 def change(name: Name, version: int, reference: str = "") -> StockChange:
