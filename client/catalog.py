@@ -24,22 +24,22 @@ class CatalogQueries(Connection):
         self, request: pb.GetItemRequest, *, timeout: float | None = None
     ) -> pb.GetItemResponse:
         """Read one item. Raises ItemNotFoundError."""
-        return await self._call(self._catalog_queries.GetItem, request, timeout)
+        return await self._query(self._catalog_queries.GetItem, request, timeout)
 
     async def list_items(
         self, request: pb.ListItemsRequest, *, timeout: float | None = None
     ) -> pb.ListItemsResponse:
         """Read a page of the items. Raises InvalidPageTokenError."""
-        return await self._call(self._catalog_queries.ListItems, request, timeout)
+        return await self._query(self._catalog_queries.ListItems, request, timeout)
 
     async def get_location(
         self, request: pb.GetLocationRequest, *, timeout: float | None = None
     ) -> pb.GetLocationResponse:
         """Read one location. Raises LocationNotFoundError."""
-        return await self._call(self._catalog_queries.GetLocation, request, timeout)
+        return await self._query(self._catalog_queries.GetLocation, request, timeout)
 
     async def list_locations(
         self, request: pb.ListLocationsRequest, *, timeout: float | None = None
     ) -> pb.ListLocationsResponse:
         """Read a page of the locations. Raises InvalidPageTokenError."""
-        return await self._call(self._catalog_queries.ListLocations, request, timeout)
+        return await self._query(self._catalog_queries.ListLocations, request, timeout)

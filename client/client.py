@@ -30,6 +30,8 @@ class InventoryClient(
     actor: who acts, written into the ledger as the service takes it; unverified.
     timeout: seconds for a call with all its attempts, where the call names none.
     retry: bounds on the attempts.
+    read_your_writes: whether a query that says nothing of its consistency is answered at least as fresh as
+        the last command of this client; of commands under way together, that is the one recorded last.
 
     Every method takes and returns the messages of the contracts and raises `client.errors`. A command
     without a request_id is sent with a new one (the caller's message is left as it is), so that every

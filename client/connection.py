@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 import uuid
 from types import TracebackType
-from typing import Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar
 
 import grpc
 
 from client.retry import RetryPolicy
 from client.status import error_from_call
+from inventory.query.v1.consistency_pb2 import Consistency
 
 # No retry and no timeout here: grpcio's own timeouts from a service config fire too early, and a retry
 # must know the reason of the refusal.
@@ -36,7 +38,31 @@ class _CommandMessage(Protocol):
         ...
 
 
+class _CommandAnswer(Protocol):
+    """An answer of the command side."""
+
+    @property
+    def consistency_token(self) -> str:
+        """Names what the command did; empty when it changed nothing."""
+
+
+class _QueryMessage(Protocol):
+    """A request of the query side: it says how fresh the answer must be, and can be copied."""
+
+    @property
+    def consistency(self) -> Consistency:
+        """How fresh the answer must be."""
+
+    def HasField(self, field_name: Literal["consistency"], /) -> bool:  # noqa: N802 - protobuf's name
+        ...
+
+    def CopyFrom(self, other: Self, /) -> None:  # noqa: N802 - protobuf's name
+        ...
+
+
 Command = TypeVar("Command", bound=_CommandMessage)
+Answer = TypeVar("Answer", bound=_CommandAnswer)
+Query = TypeVar("Query", bound=_QueryMessage)
 
 
 class Connection:
@@ -46,12 +72,20 @@ class Connection:
     """
 
     def __init__(
-        self, address: str, *, actor: str, timeout: float = 10.0, retry: RetryPolicy | None = None
+        self,
+        address: str,
+        *,
+        actor: str,
+        timeout: float = 10.0,
+        retry: RetryPolicy | None = None,
+        read_your_writes: bool = True,
     ) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
         self._metadata = (("x-inventory-actor", actor),)
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
+        self._read_your_writes = read_your_writes
+        self._token = ""
 
     async def __aenter__(self) -> Self:
         return self
@@ -67,15 +101,31 @@ class Connection:
 
     async def _command(
         self,
-        method: grpc.aio.UnaryUnaryMultiCallable[Command, Response],
+        method: grpc.aio.UnaryUnaryMultiCallable[Command, Answer],
         request: Command,
         timeout: float | None,
-    ) -> Response:
+    ) -> Answer:
         if not request.request_id:
             given, request = request, type(request)()
             request.CopyFrom(given)
             request.request_id = str(uuid.uuid4())
-        return await self._call(method, request, timeout, request.request_id)
+        answer = await self._call(method, request, timeout, request.request_id)
+        self._remember(answer.consistency_token)
+        return answer
+
+    async def _query(
+        self, method: grpc.aio.UnaryUnaryMultiCallable[Query, Response], request: Query, timeout: float | None
+    ) -> Response:
+        if self._read_your_writes and self._token and not request.HasField("consistency"):
+            given, request = request, type(request)()
+            request.CopyFrom(given)
+            request.consistency.at_least_as_fresh = self._token
+        return await self._call(method, request, timeout)
+
+    def _remember(self, token: str) -> None:
+        """Keep the token of what was recorded last; a repeated command is answered with its first token."""
+        if token and (not self._token or _recorded(token) > _recorded(self._token)):
+            self._token = token
 
     async def _call(
         self,
@@ -98,3 +148,8 @@ class Connection:
                 if pause is None:
                     raise error from failure
             await asyncio.sleep(pause)
+
+
+def _recorded(token: str) -> bytes:
+    """Return what puts tokens in the order in which their transactions were recorded."""
+    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))

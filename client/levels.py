@@ -26,43 +26,43 @@ class StockQueries(Connection):
         self, request: pb.GetStockLevelRequest, *, timeout: float | None = None
     ) -> pb.GetStockLevelResponse:
         """Read one level. Raises LevelNotFoundError when it has never been stocked."""
-        return await self._call(self._stock_queries.GetStockLevel, request, timeout)
+        return await self._query(self._stock_queries.GetStockLevel, request, timeout)
 
     async def batch_get_stock_levels(
         self, request: pb.BatchGetStockLevelsRequest, *, timeout: float | None = None
     ) -> pb.BatchGetStockLevelsResponse:
         """Read up to 500 levels; those that do not exist are named in the answer."""
-        return await self._call(self._stock_queries.BatchGetStockLevels, request, timeout)
+        return await self._query(self._stock_queries.BatchGetStockLevels, request, timeout)
 
     async def list_stock_levels(
         self, request: pb.ListStockLevelsRequest, *, timeout: float | None = None
     ) -> pb.ListStockLevelsResponse:
         """Read a page of the levels. Raises InvalidPageTokenError."""
-        return await self._call(self._stock_queries.ListStockLevels, request, timeout)
+        return await self._query(self._stock_queries.ListStockLevels, request, timeout)
 
     async def list_lots(
         self, request: pb.ListLotsRequest, *, timeout: float | None = None
     ) -> pb.ListLotsResponse:
         """Read a page of the lots that have units. Raises InvalidPageTokenError."""
-        return await self._call(self._stock_queries.ListLots, request, timeout)
+        return await self._query(self._stock_queries.ListLots, request, timeout)
 
     async def get_stock_level_as_of(
         self, request: pb.GetStockLevelAsOfRequest, *, timeout: float | None = None
     ) -> pb.GetStockLevelAsOfResponse:
         """Read one level as it stood at an instant. Raises LevelNotFoundError before its first entry."""
-        return await self._call(self._stock_queries.GetStockLevelAsOf, request, timeout)
+        return await self._query(self._stock_queries.GetStockLevelAsOf, request, timeout)
 
     async def get_availability(
         self, request: pb.GetAvailabilityRequest, *, timeout: float | None = None
     ) -> pb.GetAvailabilityResponse:
         """Read one item over all its locations. Raises ItemNotFoundError."""
-        return await self._call(self._stock_queries.GetAvailability, request, timeout)
+        return await self._query(self._stock_queries.GetAvailability, request, timeout)
 
     async def get_stock_history(
         self, request: pb.GetStockHistoryRequest, *, timeout: float | None = None
     ) -> pb.GetStockHistoryResponse:
         """Read a page of an item's ledger. Raises ItemNotFoundError and InvalidPageTokenError."""
-        return await self._call(self._stock_queries.GetStockHistory, request, timeout)
+        return await self._query(self._stock_queries.GetStockHistory, request, timeout)
 
     def watch_stock(
         self, request: pb.WatchStockRequest, *, timeout: float = 60.0

@@ -24,34 +24,34 @@ class OrderQueries(Connection):
         self, request: pb.GetReservationRequest, *, timeout: float | None = None
     ) -> pb.GetReservationResponse:
         """Read one reservation. Raises ReservationNotFoundError."""
-        return await self._call(self._order_queries.GetReservation, request, timeout)
+        return await self._query(self._order_queries.GetReservation, request, timeout)
 
     async def list_reservations(
         self, request: pb.ListReservationsRequest, *, timeout: float | None = None
     ) -> pb.ListReservationsResponse:
         """Read a page of the reservations. Raises InvalidPageTokenError."""
-        return await self._call(self._order_queries.ListReservations, request, timeout)
+        return await self._query(self._order_queries.ListReservations, request, timeout)
 
     async def get_order(
         self, request: pb.GetOrderRequest, *, timeout: float | None = None
     ) -> pb.GetOrderResponse:
         """Read one order. Raises OrderNotFoundError."""
-        return await self._call(self._order_queries.GetOrder, request, timeout)
+        return await self._query(self._order_queries.GetOrder, request, timeout)
 
     async def list_orders(
         self, request: pb.ListOrdersRequest, *, timeout: float | None = None
     ) -> pb.ListOrdersResponse:
         """Read a page of the orders. Raises InvalidPageTokenError."""
-        return await self._call(self._order_queries.ListOrders, request, timeout)
+        return await self._query(self._order_queries.ListOrders, request, timeout)
 
     async def get_transfer(
         self, request: pb.GetTransferRequest, *, timeout: float | None = None
     ) -> pb.GetTransferResponse:
         """Read one transfer. Raises TransferNotFoundError."""
-        return await self._call(self._order_queries.GetTransfer, request, timeout)
+        return await self._query(self._order_queries.GetTransfer, request, timeout)
 
     async def list_transfers(
         self, request: pb.ListTransfersRequest, *, timeout: float | None = None
     ) -> pb.ListTransfersResponse:
         """Read a page of the transfers. Raises InvalidPageTokenError."""
-        return await self._call(self._order_queries.ListTransfers, request, timeout)
+        return await self._query(self._order_queries.ListTransfers, request, timeout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, AsyncIterable
+from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -104,10 +105,20 @@ class StockCommands(Connection):
         InvalidFieldError for a message that breaks a rule of its own, and DeadlineExceededError when
         `timeout` seconds brought no answer.
         """
-        return stream.resuming(
-            lambda: self._stock_commands.StreamStock(metadata=self._metadata),
-            messages,
-            retry=self._retry,
-            timeout=self._timeout if timeout is None else timeout,
-            ahead=ahead,
+        return self._remembered(
+            stream.resuming(
+                lambda: self._stock_commands.StreamStock(metadata=self._metadata),
+                messages,
+                retry=self._retry,
+                timeout=self._timeout if timeout is None else timeout,
+                ahead=ahead,
+            )
         )
+
+    async def _remembered(
+        self, answers: AsyncGenerator[pb.StreamStockResponse, None]
+    ) -> AsyncGenerator[pb.StreamStockResponse, None]:
+        async with aclosing(answers):
+            async for answer in answers:
+                self._remember(answer.consistency_token)
+                yield answer

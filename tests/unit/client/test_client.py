@@ -6,7 +6,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import grpc
 import pytest
@@ -27,9 +29,11 @@ from client import (
 )
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
 from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
+from inventory.query.v1.consistency_pb2 import Consistency
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest, GetStockLevelResponse
 from inventory.type.v1.lot_pb2 import LotReceipt
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
+from serving import tokens
 
 FAST = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.02)
 REQUEST = AddStockRequest(sku="MUG-1", location_id="WH-1", quantity=2, reason=MOVEMENT_REASON_RECEIPT)
@@ -70,6 +74,9 @@ class Service:
     requests: list[AddStockRequest] = field(default_factory=list)
     metadata: list[dict[str, Any]] = field(default_factory=list)
     remaining: list[float] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
+    """The tokens that commands are answered with, in order; none when there are none."""
+    consistencies: list[Consistency] = field(default_factory=list)
 
     @property
     def request_ids(self) -> list[str]:
@@ -86,10 +93,15 @@ class Service:
         """Answer AddStock."""
         self.requests.append(request)
         await self._step(context)
-        return AddStockResponse(request_id=request.request_id, level=StockLevel(on_hand=request.quantity))
+        return AddStockResponse(
+            request_id=request.request_id,
+            level=StockLevel(on_hand=request.quantity),
+            consistency_token=self.tokens.pop(0) if self.tokens else "",
+        )
 
     async def get_stock_level(self, request: GetStockLevelRequest, context: Context) -> GetStockLevelResponse:
         """Answer GetStockLevel."""
+        self.consistencies.append(request.consistency)
         await self._step(context)
         return GetStockLevelResponse(level=StockLevel(sku=request.sku))
 
@@ -269,3 +281,30 @@ async def test_a_method_the_service_lacks_is_an_inventory_error(client: Inventor
     with pytest.raises(InventoryError) as caught:
         await client.list_locations(ListLocationsRequest())
     assert caught.value.code is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_query_is_as_fresh_as_the_newest_command_unless_it_says_otherwise(
+    service: tuple[Service, str], client: InventoryClient
+) -> None:
+    script, address = service
+    now = datetime(2026, 11, 25, tzinfo=UTC)
+    older, newer = (
+        tokens.encode(UUID(int=(number << 80) + (7 << 76)), now + timedelta(seconds=number))
+        for number in (1, 2)
+    )
+    question = GetStockLevelRequest(sku="MUG-1", location_id="WH-1")
+    await client.get_stock_level(question)
+    script.tokens = [newer, older]  # a command that is repeated is answered with its first token
+    await client.add_stock(REQUEST)
+    await client.add_stock(REQUEST)
+    await client.get_stock_level(question)
+    question.consistency.fully_consistent = True
+    await client.get_stock_level(question)
+    newest = Consistency(at_least_as_fresh=newer)
+    assert script.consistencies == [Consistency(), newest, Consistency(fully_consistent=True)]
+
+    async with InventoryClient(address, actor="test", read_your_writes=False) as careless:
+        script.tokens = [newer]
+        await careless.add_stock(REQUEST)
+        await careless.get_stock_level(GetStockLevelRequest(sku="MUG-1", location_id="WH-1"))
+    assert script.consistencies[-1] == Consistency()
