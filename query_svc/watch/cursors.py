@@ -15,7 +15,7 @@ from serving.errors import CallError
 VERSION = 1
 EPOCH_BYTES = 8
 _CHECK_BYTES = 4
-_LARGEST = 2**63
+_LARGEST = 2**53
 _CONTINUED = 0x80
 
 

@@ -31,20 +31,24 @@ class Versions:
         self._ledger_entries = ledger_entries
         self._known: dict[Name, int] = {}
 
-    async def before(self, entry: FeedEntry) -> list[StockChange] | None:
+    async def before(self, entry: FeedEntry, floor: int) -> list[StockChange] | None:
         """Return the changes that are missing before an entry, nearly always none; None if it is a repeat.
 
-        They are read from the ledger. Raises CallError CURSOR_EXPIRED when there are too many, or when the
-        ledger has them no longer, and DatabaseUnavailableError.
+        `floor` is the offset from which on the feed has everything. What is missing is read from the ledger.
+        Raises CallError CURSOR_EXPIRED when that is too much, or when it is not known what has been told, and
+        DatabaseUnavailableError.
         """
         movement = entry.change.movement
         name, version = (movement.sku, movement.location_id), movement.version
         # What the view held before may be from a row that was repaired, which no change has told of.
         last = self._known.pop(name, entry.previous)
-        if last and version <= last:
+        if version <= last:
             self._known[name] = last
             return None
-        missing = await self._missing(name, last, version) if last and version > last + 1 else []
+        if not last and version > 1 and floor:
+            # Not in the view, though it is not new: what came before the floor may have been told, or not.
+            raise cursors.expired()
+        missing = await self._missing(name, last, version) if version > last + 1 else []
         self._known[name] = version
         if len(self._known) > MAX_KNOWN:
             del self._known[next(iter(self._known))]

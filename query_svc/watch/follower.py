@@ -173,7 +173,7 @@ class Follower:
         name = (entry.change.movement.sku, entry.change.movement.location_id)
         refusal, missing = None, None
         try:
-            missing = await self._versions.before(entry)
+            missing = await self._versions.before(entry, self.floors[entry.bucket])
         except CallError as error:
             refusal = error
         except DatabaseUnavailableError:

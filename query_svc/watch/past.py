@@ -44,6 +44,7 @@ class Past:
         for bucket in interest.buckets:
             self.places[bucket] = cursor.places[bucket]
         self._behind = {bucket for bucket in interest.buckets if self.places[bucket] < until[bucket]}
+        self._floors: dict[int, int] = {}
         self._messages: list[StockChange] = []
 
     async def check(self) -> None:
@@ -61,6 +62,7 @@ class Past:
                 raise cursors.expired()
             if (state.floor, 0) > self.places[bucket]:
                 raise cursors.expired()
+            self._floors[bucket] = state.floor
 
     async def responses(self) -> AsyncIterator[WatchStockResponse]:
         """Yield what has been missed. Raises CallError CURSOR_EXPIRED when some of it is not kept."""
@@ -83,7 +85,7 @@ class Past:
             yield self._response()
 
     async def _take(self, entry: FeedEntry) -> None:
-        missing = await self._versions.before(entry)
+        missing = await self._versions.before(entry, self._floors[entry.bucket])
         movement = entry.change.movement
         if missing is not None and self._interest.includes((movement.sku, movement.location_id)):
             self._messages += (*missing, entry.change)
