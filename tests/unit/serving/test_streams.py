@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -214,3 +214,40 @@ async def test_a_stream_that_nobody_reads_is_ended_at_shutdown() -> None:
             async with asyncio.timeout(3):
                 await server.shut_down()
     assert "call failed" not in {entry["event"] for entry in entries}
+
+
+async def test_a_stream_of_responses_alone_is_not_counted_and_ends_at_shutdown() -> None:
+    async def watch(
+        request: pb.StreamStockRequest, context: grpc.aio.ServicerContext[Any, Any]
+    ) -> AsyncGenerator[pb.StreamStockResponse, None]:
+        assert context
+        yield pb.StreamStockResponse(sequence=request.sequence)
+        await asyncio.Event().wait()
+
+    handler = grpc.unary_stream_rpc_method_handler(
+        cast("Any", watch),
+        request_deserializer=pb.StreamStockRequest.FromString,
+        response_serializer=pb.StreamStockResponse.SerializeToString,
+    )
+    handlers = grpc.method_handlers_generic_handler(SERVICE, {"Watch": handler})
+    server = GrpcServer(
+        ServerSettings.model_validate(
+            {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 5, "max_concurrent_calls": 1}
+        ),
+        [Service(SERVICE, lambda server: server.add_generic_rpc_handlers((handlers,)))],
+        dependencies=[],
+        unavailable={},
+    )
+    port = await server.start()
+    async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+        method: Any = channel.unary_stream(
+            f"/{SERVICE}/Watch",
+            request_serializer=pb.StreamStockRequest.SerializeToString,
+            response_deserializer=pb.StreamStockResponse.FromString,
+        )
+        calls = [method(pb.StreamStockRequest(sequence=sequence)) for sequence in range(3)]
+        assert [(await call.read()).sequence for call in calls] == [0, 1, 2]
+        await server.shut_down()
+        for call in calls:
+            failed = await refusal(call)
+            assert error_info(failed).reason == "DEPENDENCY_UNAVAILABLE"
