@@ -5,7 +5,7 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from query_svc.read_model import FEED_ENTRIES, GENERATION
+from query_svc.read_model import FEED_ENTRIES, GENERATION, RedisUrl
 from serving.settings import ServerSettings, Settings
 
 PREFIX = "INVENTORY_CDC_"
@@ -53,7 +53,9 @@ class ProjectorSettings(DeadLetterSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
-    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    redis_url: RedisUrl = Field(
+        description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
+    )
     database_url: SecretStr = Field(
         description="URL of the database, as inventory_query: what has never come is fetched there"
     )
@@ -103,5 +105,7 @@ class ReconcileSettings(Settings):
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
     database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
-    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    redis_url: RedisUrl = Field(
+        description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
+    )
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation to compare")

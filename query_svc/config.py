@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from query_svc.read_model import GENERATION
+from query_svc.read_model import GENERATION, RedisUrl
 from serving.settings import ServerSettings
 
 
@@ -14,7 +14,9 @@ class QuerySettings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix="INVENTORY_QUERY_", frozen=True)
 
-    redis_url: SecretStr = Field(description="redis:// address of the read model")
+    redis_url: RedisUrl = Field(
+        description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
+    )
     redis_timeout_seconds: float = Field(
         1.0, gt=0, le=60, description="longest wait for an answer of the read model, connecting included"
     )

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from redis import Redis
+from redis import RedisCluster as ClusterClient
 from redis.exceptions import RedisError
 
 from stack.home import wheel
@@ -22,7 +23,7 @@ def binaries() -> dict[str, Path]:
     return found
 
 
-def content(client: Redis) -> dict[str, object]:
+def content(client: Redis | ClusterClient) -> dict[str, object]:
     """Return everything in a read model but what was applied: its hashes, and its indexes in order."""
     found: dict[str, object] = {}
     for key in client.scan_iter():
@@ -39,6 +40,7 @@ class RedisServer:
     def __init__(self, binary: Path, folder: Path, options: dict[str, str]) -> None:
         self.port = free_port()
         self.url = f"redis://127.0.0.1:{self.port}/0"
+        self.options = options
         settings = {"bind": "127.0.0.1", "port": str(self.port), "dir": str(folder), "save": "", **options}
         self._command = [
             str(binary),
@@ -46,6 +48,11 @@ class RedisServer:
         ]
         self._log = folder / "server.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def nodes(self) -> list["RedisServer"]:
+        """All servers there are: this one."""
+        return [self]
 
     def start(self) -> None:
         """Start it, and wait until it answers."""

@@ -4,6 +4,7 @@ The only package that knows Redis.
 """
 
 from query_svc.read_model.apply import Applied, Gap, ReadModelWriter, connect_writer
+from query_svc.read_model.connection import RedisUrl
 from query_svc.read_model.errors import (
     ReadModelError,
     ReadModelRefusedError,
@@ -46,6 +47,7 @@ __all__ = [
     "ReadModelRewoundError",
     "ReadModelUnavailableError",
     "ReadModelWriter",
+    "RedisUrl",
     "Span",
     "Stored",
     "Told",

@@ -248,7 +248,7 @@ def command(
 def connect_writer(
     url: str, *, generation: str = GENERATION, timeout: float = 5.0, feed_entries: int = FEED_ENTRIES
 ) -> ReadModelWriter:
-    """Return a writer to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+    """Return a writer to the Redis at `url` (see open_redis); nothing is connected yet.
 
     A call takes at most `timeout` seconds, connecting included. A bucket's feed keeps about `feed_entries`
     changes.

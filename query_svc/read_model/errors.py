@@ -21,7 +21,7 @@ _NOT_NOW = (
     exceptions.TryAgainError,
     exceptions.ClusterDownError,
 )
-_NOT_NOW_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY ")
+_NOT_NOW_CODES = ("MISCONF", "NOREPLICAS", "MASTERDOWN", "BUSY ", "UNBLOCKED")
 
 
 class ReadModelError(Exception):
@@ -52,6 +52,8 @@ def translated() -> Iterator[None]:
     """Raise what Redis raises for want of itself as ReadModelUnavailableError; let the rest through."""
     try:
         yield
+    except exceptions.MovedError as error:
+        raise ReadModelError("Redis is a cluster: its address must be redis+cluster://HOST:PORT") from error
     except _NOT_NOW as error:
         raise ReadModelUnavailableError(str(error)) from error
     except exceptions.ResponseError as error:

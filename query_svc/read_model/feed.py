@@ -144,7 +144,7 @@ class News:
 
 
 def connect_feed(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Feed:
-    """Return the feed in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet."""
+    """Return the feed in the Redis at `url` (see open_redis); nothing is connected yet."""
     return Feed(open_redis(url, timeout), generation, timeout=timeout)
 
 

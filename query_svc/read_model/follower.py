@@ -114,7 +114,7 @@ class Follower:
 def connect_follower(
     url: str, *, family: str = GENERATION, timeout: float = 5.0, feed_entries: int = FEED_ENTRIES
 ) -> Follower:
-    """Return a follower to the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+    """Return a follower to the Redis at `url` (see open_redis); nothing is connected yet.
 
     A bucket's feed keeps about `feed_entries` changes.
     """

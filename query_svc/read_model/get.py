@@ -202,7 +202,7 @@ def _check_number(names: Sequence[object]) -> None:
 
 
 def connect(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> ReadModel:
-    """Return the read model in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet.
+    """Return the read model in the Redis at `url` (see open_redis); nothing is connected yet.
 
     A call takes at most `timeout` seconds, connecting included.
     """

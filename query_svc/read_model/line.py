@@ -10,7 +10,8 @@ from redis.asyncio import Redis
 from redis.asyncio.connection import ConnectionPool
 from redis.exceptions import AskError, ClusterDownError, MovedError, ResponseError, TryAgainError
 
-from query_svc.read_model.errors import ReadModelUnavailableError, translated
+from query_svc.read_model.connection import ClusterRedis
+from query_svc.read_model.errors import ReadModelError, ReadModelUnavailableError, translated
 from query_svc.read_model.server import Command, Server
 from query_svc.read_model.slots import Node, nodes_of, slot_of
 
@@ -24,18 +25,20 @@ PAUSE_SECONDS = 0.05
 class Line:
     """Sends commands where they belong, and returns their answers in the order in which they were given.
 
-    Whether the server is a node of a cluster is asked once. A node is reached by one connection, as `Server`
-    keeps it; which node holds a slot is learnt from the cluster, and learnt anew when a node sends a command
-    elsewhere or does not answer. `timeout`, in seconds, is the longest wait for a node's answer.
+    A ClusterRedis is a cluster, anything else a server alone. A node is reached by one connection, as
+    `Server` keeps it; which node holds a slot is learnt from the cluster, and learnt anew when a node sends a
+    command elsewhere or does not answer. `timeout`, in seconds, is the longest wait for a node's answer.
     """
 
     def __init__(self, redis: Redis, timeout: float) -> None:
         self._pool = redis.connection_pool
         self._timeout = timeout
         self._first = Server(self._pool, timeout)
-        self._alone: bool | None = None
+        self._alone = not isinstance(redis, ClusterRedis)
         # Those that were ever asked; in a cluster they are few, and who left may come back.
         self._nodes: dict[Node, Server] = {}
+        if isinstance(redis, ClusterRedis):
+            self._nodes |= {node: self._server(node) for node in redis.others}
         self._slots: list[Node | None] = []
         self._stale = True
         self._learning = asyncio.Lock()
@@ -51,8 +54,6 @@ class Line:
         Raise ReadModelUnavailableError when a node does not answer in time, and ResponseError with the first
         refusal among the answers.
         """
-        if self._alone is None:
-            await self._learn()
         answers = await (self._first.ask(commands) if self._alone else self._routed(commands))
         with translated():
             for answer in answers:
@@ -62,11 +63,10 @@ class Line:
 
     async def servers(self) -> list[Server]:
         """Return the server, or every node of the cluster that has slots, for what is asked of each."""
-        if not self._alone:
-            self._stale = True  # whoever asks a node itself is sent nowhere else
-            await self._learn()
         if self._alone:
             return [self._first]
+        self._stale = True  # whoever asks a node itself is sent nowhere else
+        await self._learn()
         return [self._server(node) for node in dict.fromkeys(self._slots) if node is not None]
 
     async def close(self) -> None:
@@ -83,15 +83,13 @@ class Line:
             for index, answer in zip(waiting, await self._sent([commands[i] for i in waiting]), strict=True):
                 answers[index] = answer
             waiting = [index for index in waiting if isinstance(answers[index], _ELSEWHERE)]
-            if not waiting:
-                break
             for index in waiting:
                 answers[index] = await self._followed(answers[index], commands[index])
             waiting = [index for index in waiting if isinstance(answers[index], _ELSEWHERE)]
             if not waiting:
-                break
+                return answers
             await asyncio.sleep(PAUSE_SECONDS * random.uniform(0.5, 1))  # noqa: S311 - jitter
-        return answers
+        raise ReadModelUnavailableError(f"the cluster is being changed: {answers[waiting[0]]}")
 
     async def _followed(self, refusal: ResponseError, command: Command) -> object:
         """Return the answer of the node that a slot is just moving to; the refusal if it moves nowhere."""
@@ -125,21 +123,18 @@ class Line:
         return answers
 
     async def _learn(self) -> None:
-        """Ask whether there is a cluster, and which node holds which slots."""
+        """Ask which node holds which slots."""
         try:
             async with asyncio.timeout(self._timeout), self._learning:
-                if self._alone is None or self._stale:
+                if self._stale:
                     self._take(await self._told(("CLUSTER", "SLOTS")))
         except TimeoutError as error:
             raise ReadModelUnavailableError(f"no node answers within {self._timeout} s") from error
 
     def _take(self, answer: Any) -> None:  # noqa: ANN401 - what Redis says
         if isinstance(answer, ResponseError):
-            if "cluster support disabled" not in str(answer):
-                raise answer
-            self._alone = True
-        else:
-            self._alone, self._slots = False, nodes_of(answer, self._pool.connection_kwargs["host"])
+            raise ReadModelError(f"Redis is no cluster: {answer}") from answer
+        self._slots = nodes_of(answer, self._pool.connection_kwargs["host"])
         self._stale = False
 
     async def _told(self, command: Command) -> object:

@@ -138,7 +138,7 @@ async def newest(line: Line, keys: Keys) -> Mark | None:
 
 
 def connect_marks(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Marks:
-    """Return the marks in the Redis at `url` (redis://HOST:PORT/DB); nothing is connected yet."""
+    """Return the marks in the Redis at `url` (see open_redis); nothing is connected yet."""
     return Marks(open_redis(url, timeout), generation, timeout=timeout)
 
 

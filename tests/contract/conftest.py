@@ -1,32 +1,27 @@
-"""The Redis servers that the read model must work on: every one there is, alone and in a cluster."""
+"""The Redis servers that the read model must work on: every one there is, alone and in a cluster of three."""
 
-import time
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
 
 from query_svc.read_model import ReadModel, ReadModelWriter, connect, connect_writer
-from tests.redis_server import RedisServer, binaries, free_port, redis_server
+from tests.redis_cluster import Servers, redis_cluster
+from tests.redis_server import binaries, redis_server
 
 SERVERS = [f"{name} {mode}" for name in binaries() for mode in ("alone", "clustered")]
 
 
 @pytest.fixture(scope="session", params=SERVERS)
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[RedisServer]:
-    """Give a server. As the node of a cluster it refuses a call whose keys lie in several slots."""
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    """Give a server, or a cluster."""
     name, mode = request.param.split()
-    clustered = {"cluster-enabled": "yes", "cluster-port": str(free_port())} if mode == "clustered" else {}
-    with redis_server(binaries()[name], tmp_path_factory.mktemp(name), clustered) as running:
-        if clustered:
-            with running.client() as client:
-                client.execute_command("CLUSTER ADDSLOTSRANGE", 0, 16383)
-                while client.execute_command("CLUSTER INFO")["cluster_state"] != "ok":
-                    time.sleep(0.01)
+    run = redis_cluster if mode == "clustered" else redis_server
+    with run(binaries()[name], tmp_path_factory.mktemp(name)) as running:
         yield running
 
 
 @pytest.fixture
-def fresh(server: RedisServer) -> RedisServer:
+def fresh(server: Servers) -> Servers:
     """Give the server, empty."""
     with server.client() as client:
         client.flushall()
@@ -35,14 +30,14 @@ def fresh(server: RedisServer) -> RedisServer:
 
 
 @pytest.fixture
-async def writer(fresh: RedisServer) -> AsyncIterator[ReadModelWriter]:
+async def writer(fresh: Servers) -> AsyncIterator[ReadModelWriter]:
     """Give a writer to the empty server."""
     async with connect_writer(fresh.url) as writer:
         yield writer
 
 
 @pytest.fixture
-async def view(fresh: RedisServer) -> AsyncIterator[ReadModel]:
+async def view(fresh: Servers) -> AsyncIterator[ReadModel]:
     """Give the read model of the empty server."""
     async with connect(fresh.url) as view:
         yield view

@@ -21,7 +21,7 @@ from query_svc.read_model import (
     connect_feed,
     connect_writer,
 )
-from tests.redis_server import RedisServer
+from tests.redis_cluster import Servers
 from tests.stock import level
 
 SOURCE = "inventory.journal:id-0"
@@ -31,7 +31,7 @@ Record = Sequence[tuple[str, int]]
 
 
 @pytest.fixture
-async def feed(fresh: RedisServer) -> AsyncIterator[Feed]:
+async def feed(fresh: Servers) -> AsyncIterator[Feed]:
     async with connect_feed(fresh.url) as feed:
         yield feed
 
@@ -84,7 +84,7 @@ async def test_every_change_is_told_once_in_order_with_what_was_before(
     assert state == (ORIGIN, 0, 5)
 
 
-async def test_what_is_applied_again_from_anywhere_changes_nothing(fresh: RedisServer, feed: Feed) -> None:
+async def test_what_is_applied_again_from_anywhere_changes_nothing(fresh: Servers, feed: Feed) -> None:
     rng = random.Random(7)
     last: dict[str, int] = defaultdict(int)
     records: list[Record] = []
@@ -154,7 +154,7 @@ async def test_another_journal_or_one_with_a_hole_begins_it_anew(
     assert (await feed.states())[bucket_of("A")] == (f"{GENERATION} {source}", begun, begun + 1)
 
 
-async def test_it_is_bounded_and_a_reader_sees_what_it_has_missed(fresh: RedisServer, feed: Feed) -> None:
+async def test_it_is_bounded_and_a_reader_sees_what_it_has_missed(fresh: Servers, feed: Feed) -> None:
     async with connect_writer(fresh.url, feed_entries=100) as writer:
         await writer.resume(SOURCE)
         for version in range(1, 1001):

@@ -18,7 +18,8 @@ from inventory.type.v1.reservation_pb2 import ReservationState
 from inventory.type.v1.transfer_pb2 import TransferState
 from query_svc.read_model import GENERATION, Changes, ReadModel, ReadModelWriter, Span, indexes
 from query_svc.read_model.keys import Keys, bucket_of
-from tests.redis_server import RedisServer, content
+from tests.redis_cluster import Servers
+from tests.redis_server import content
 from tests.stock import (
     Thing,
     item,
@@ -113,7 +114,7 @@ def expected(changes: Changes) -> dict[str, list[bytes]]:
 
 @pytest.mark.parametrize("seed", range(8))
 async def test_the_indexes_are_those_of_the_newest_rows(
-    fresh: RedisServer, writer: ReadModelWriter, view: ReadModel, seed: int
+    fresh: Servers, writer: ReadModelWriter, view: ReadModel, seed: int
 ) -> None:
     records = journal(seed)
     newest = fold(records)
@@ -143,7 +144,7 @@ async def test_the_indexes_are_those_of_the_newest_rows(
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_a_replay_of_everything_changes_no_byte(
-    fresh: RedisServer, writer: ReadModelWriter, seed: int
+    fresh: Servers, writer: ReadModelWriter, seed: int
 ) -> None:
     records = journal(seed)
     await writer.resume(SOURCE)

@@ -17,7 +17,8 @@ from query_svc.read_model import (
     connect_maintenance,
 )
 from query_svc.read_model.keys import Keys
-from tests.redis_server import RedisServer, content
+from tests.redis_cluster import Servers
+from tests.redis_server import content
 from tests.stock import item, level, location, lot, order, reservation, transfer
 
 SOURCE = "inventory.journal:id-0"
@@ -43,7 +44,7 @@ KINDS = list(THINGS)
 
 
 @pytest.fixture
-async def maintenance(fresh: RedisServer) -> AsyncIterator[Maintenance]:
+async def maintenance(fresh: Servers) -> AsyncIterator[Maintenance]:
     """Give the maintenance of the empty server's generation."""
     async with connect_maintenance(fresh.url, GENERATION) as maintenance:
         yield maintenance
@@ -87,7 +88,7 @@ async def test_what_is_put_has_no_position(writer: ReadModelWriter, maintenance:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_what_is_stored_is_told_from_what_should_be(
-    fresh: RedisServer, maintenance: Maintenance, kind: str
+    fresh: Servers, maintenance: Maintenance, kind: str
 ) -> None:
     (nothing,) = await maintenance.stored(kind, [THINGS[kind]])
     assert (nothing.matches, nothing.version) == (False, 0)
@@ -107,9 +108,7 @@ async def test_what_is_stored_is_told_from_what_should_be(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_replaced_leaves_no_trace(
-    fresh: RedisServer, maintenance: Maintenance, kind: str
-) -> None:
+async def test_what_is_replaced_leaves_no_trace(fresh: Servers, maintenance: Maintenance, kind: str) -> None:
     """However wrong what was there: figures, version, entries; unless something else has come meanwhile."""
     await maintenance.put(changes(kind, THINGS[kind]))
     with fresh.client() as client:
@@ -128,9 +127,7 @@ async def test_what_is_replaced_leaves_no_trace(
 
 
 @pytest.mark.parametrize("kind", KINDS)
-async def test_what_is_removed_leaves_no_trace(
-    fresh: RedisServer, maintenance: Maintenance, kind: str
-) -> None:
+async def test_what_is_removed_leaves_no_trace(fresh: Servers, maintenance: Maintenance, kind: str) -> None:
     await maintenance.put(changes(kind, THINGS[kind]))
     assert [page async for page in maintenance.names(kind)] == [[NAMES[kind]]]
     assert await maintenance.remove(kind, NAMES[kind]) == THINGS[kind]
@@ -140,7 +137,7 @@ async def test_what_is_removed_leaves_no_trace(
 
 
 async def test_a_generation_is_discarded_in_steps_and_alone(
-    fresh: RedisServer, maintenance: Maintenance, view: ReadModel
+    fresh: Servers, maintenance: Maintenance, view: ReadModel
 ) -> None:
     async def fill(one: Maintenance) -> None:
         for kind, thing in THINGS.items():

@@ -17,7 +17,7 @@ from query_svc.read_model import (
 )
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.marks import KEPT_MILLISECONDS
-from tests.redis_server import RedisServer
+from tests.redis_cluster import Servers
 from tests.stock import level
 
 SOURCE = "inventory.journal:id-0"
@@ -26,7 +26,7 @@ IDS = [bytes([number]) * 16 for number in range(10)]
 
 
 @pytest.fixture
-async def marks(fresh: RedisServer) -> AsyncIterator[Marks]:
+async def marks(fresh: Servers) -> AsyncIterator[Marks]:
     """Give the marks of the empty server."""
     async with connect_marks(fresh.url, timeout=0.4) as marks:
         yield marks
@@ -65,9 +65,7 @@ async def test_a_view_that_is_filled_is_whole_at_its_goal(writer: ReadModelWrite
     assert [mark.whole for mark in await marks.read()] == [False, True, True]
 
 
-async def test_what_was_applied_but_not_marked_is_read_again(
-    fresh: RedisServer, writer: ReadModelWriter
-) -> None:
+async def test_what_was_applied_but_not_marked_is_read_again(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
     await writer.apply(Changes(), 5)
     await writer.settle()
@@ -78,7 +76,7 @@ async def test_what_was_applied_but_not_marked_is_read_again(
 
 
 async def test_a_writer_that_was_overtaken_marks_nothing(
-    fresh: RedisServer, writer: ReadModelWriter, marks: Marks
+    fresh: Servers, writer: ReadModelWriter, marks: Marks
 ) -> None:
     await writer.resume(SOURCE)
     async with connect_writer(fresh.url) as other:
@@ -90,7 +88,7 @@ async def test_a_writer_that_was_overtaken_marks_nothing(
 
 
 async def test_marks_are_kept_for_minutes_however_fast_they_come(
-    fresh: RedisServer, writer: ReadModelWriter, marks: Marks
+    fresh: Servers, writer: ReadModelWriter, marks: Marks
 ) -> None:
     await writer.resume(SOURCE)
     step = KEPT_MILLISECONDS // 200

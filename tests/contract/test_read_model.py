@@ -15,7 +15,8 @@ from query_svc.read_model import (
     connect,
     connect_writer,
 )
-from tests.redis_server import RedisServer, content
+from tests.redis_cluster import Servers
+from tests.redis_server import content
 from tests.stock import item, level, location
 
 SOURCE = "inventory.journal:id-0"
@@ -69,7 +70,7 @@ async def test_a_newer_change_overwrites(writer: ReadModelWriter, view: ReadMode
     assert await view.level("A", "W") == level("A", "W", 10, 0)
 
 
-async def test_applying_again_changes_no_byte(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_applying_again_changes_no_byte(fresh: Servers, writer: ReadModelWriter) -> None:
     changes = Changes(
         [level(f"S{i}", f"W{i % 3}", 1 + i) for i in range(200)], [item("S1", 2)], [location("W1", 1)]
     )
@@ -101,7 +102,7 @@ async def test_settling_before_anything_is_applied_changes_nothing(writer: ReadM
     assert await writer.resume(SOURCE) is None
 
 
-async def test_lost_data_are_noticed_by_the_next_call(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_lost_data_are_noticed_by_the_next_call(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
     await writer.apply(Changes([level("A", "W", 1)]), 1)
     await writer.settle()
@@ -116,7 +117,7 @@ async def test_lost_data_are_noticed_by_the_next_call(fresh: RedisServer, writer
     assert await writer.resume(SOURCE) is None
 
 
-async def test_a_lost_function_counts_as_lost_data(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_a_lost_function_counts_as_lost_data(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
     with fresh.client() as client:
         client.function_flush()
@@ -126,7 +127,7 @@ async def test_a_lost_function_counts_as_lost_data(fresh: RedisServer, writer: R
     assert await writer.apply(Changes([level("A", "W", 1)]), 1) == (1, 0)
 
 
-async def test_a_writer_that_was_overtaken_is_refused(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_a_writer_that_was_overtaken_is_refused(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
     async with connect_writer(fresh.url) as other:
         await other.resume(SOURCE)
@@ -136,7 +137,7 @@ async def test_a_writer_that_was_overtaken_is_refused(fresh: RedisServer, writer
 
 
 async def test_the_library_is_loaded_once_and_leaves_others_alone(
-    fresh: RedisServer, writer: ReadModelWriter
+    fresh: Servers, writer: ReadModelWriter
 ) -> None:
     with fresh.client() as client:
         client.function_load("#!lua name=older\nredis.register_function('older', function() return 1 end)")
@@ -148,7 +149,7 @@ async def test_the_library_is_loaded_once_and_leaves_others_alone(
         assert client.info("commandstats")["cmdstat_function|load"]["calls"] == loads
 
 
-async def test_generations_do_not_touch_each_other(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_generations_do_not_touch_each_other(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
     await writer.apply(Changes([level("A", "W", 1)]), 1)
     async with connect(fresh.url, generation="g9") as other:
@@ -167,14 +168,11 @@ async def test_every_name_is_walked(writer: ReadModelWriter, view: ReadModel) ->
     assert {sku for page in skus for sku in page} == {one.sku for one in items}
 
 
-async def test_a_level_takes_less_than_400_bytes(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_a_level_takes_less_than_400_bytes(fresh: Servers, writer: ReadModelWriter) -> None:
     await writer.resume(SOURCE)
-    with fresh.client() as client:
-        before = client.info("memory")["used_memory"]
-        await writer.apply(
-            Changes([level(f"SKU-{i:07}", "WAREHOUSE-1", 1000, 10**6) for i in range(20_000)]), 1
-        )
-        assert (client.info("memory")["used_memory"] - before) / 20_000 < 400
+    before = _used_memory(fresh)
+    await writer.apply(Changes([level(f"SKU-{i:07}", "WAREHOUSE-1", 1000, 10**6) for i in range(20_000)]), 1)
+    assert 0 < (_used_memory(fresh) - before) / 20_000 < 400
 
 
 async def test_many_readers_at_once_get_each_their_own(writer: ReadModelWriter, view: ReadModel) -> None:
@@ -196,16 +194,17 @@ async def test_a_reader_that_leaves_disturbs_nobody(writer: ReadModelWriter, vie
     assert await view.level("A", "W") == level("A", "W", 1)
 
 
-async def test_a_lost_connection_is_replaced(fresh: RedisServer, view: ReadModel) -> None:
+async def test_a_lost_connection_is_replaced(fresh: Servers, view: ReadModel) -> None:
     await view.ping()
-    with fresh.client() as client:
-        for _ in range(3):
-            client.client_kill_filter(_type="normal", skipme=True)
-            await asyncio.sleep(0.02)
-            await view.ping()
+    for _ in range(3):
+        for node in fresh.nodes:
+            with node.client() as client:
+                client.client_kill_filter(_type="normal", skipme=True)
+        await asyncio.sleep(0.02)
+        await view.ping()
 
 
-async def test_a_redis_that_hangs_fails_its_callers_and_recovers(fresh: RedisServer) -> None:
+async def test_a_redis_that_hangs_fails_its_callers_and_recovers(fresh: Servers) -> None:
     async with connect(fresh.url, timeout=0.2) as view:
         await view.ping()
         with fresh.client() as client:
@@ -225,18 +224,15 @@ async def test_500_levels_at_once_and_no_more(writer: ReadModelWriter, view: Rea
         await view.levels([("A", "W")] * 501)
 
 
-async def test_a_full_redis_is_unavailable(
-    fresh: RedisServer, writer: ReadModelWriter, view: ReadModel
-) -> None:
+async def test_a_full_redis_is_unavailable(fresh: Servers, writer: ReadModelWriter, view: ReadModel) -> None:
     await writer.resume(SOURCE)
-    with fresh.client() as client:
-        client.config_set("maxmemory", "1")
-        try:
-            with pytest.raises(ReadModelUnavailableError):
-                await writer.apply(Changes([level("A", "W", 1)]), 1)
-            await view.ping()
-        finally:
-            client.config_set("maxmemory", "0")
+    _limit_memory(fresh, "1")
+    try:
+        with pytest.raises(ReadModelUnavailableError):
+            await writer.apply(Changes([level("A", "W", 1)]), 1)
+        await view.ping()
+    finally:
+        _limit_memory(fresh, "0")
     await writer.resume(SOURCE)
     assert await writer.apply(Changes([level("A", "W", 1)]), 1) == (1, 0)
 
@@ -280,3 +276,17 @@ async def test_a_writer_without_redis_is_unavailable() -> None:
             ):
                 with pytest.raises(ReadModelUnavailableError):
                     await call
+
+
+def _limit_memory(servers: Servers, limit: str) -> None:
+    for node in servers.nodes:
+        with node.client() as client:
+            client.config_set("maxmemory", limit)
+
+
+def _used_memory(servers: Servers) -> int:
+    total = 0
+    for node in servers.nodes:
+        with node.client() as client:
+            total += client.info("memory")["used_memory"]
+    return total
