@@ -79,7 +79,7 @@ class Fanout:
             return
         for slowest in sorted(self._watchers, key=lambda watcher: -watcher.waiting):
             waiting -= slowest.waiting
-            slowest.end(too_slow(slowest.waiting, slowest.limit))
+            slowest.end(too_slow(slowest.waiting, self._most_waiting))
             if waiting <= self._most_waiting // 2:
                 return
 

@@ -114,7 +114,7 @@ class Watcher:
 
 
 def too_slow(waiting: int, limit: int) -> CallError:
-    """Return the error for who does not read as fast as changes come."""
+    """Return the error for who does not read as fast as changes come; `limit` is its own or the process's."""
     return CallError(
         error_reason_pb2.ERROR_REASON_WATCH_TOO_SLOW,
         f"{waiting} changes wait, and no more can: read faster, or take the newest of each level alone",

@@ -165,7 +165,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_WATCH_TOO_SLOW: _ErrorReason.ValueType  # 43
     """RESOURCE_EXHAUSTED. The watch was not read as fast as changes came. Resume it with the last cursor, or
-    take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit.
+    take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit (of the
+    watch, or of the server for all).
     """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
@@ -317,6 +318,7 @@ include_current. Also ends a watch that runs, when changes are lost to it. No me
 """
 ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 43
 """RESOURCE_EXHAUSTED. The watch was not read as fast as changes came. Resume it with the last cursor, or
-take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit.
+take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit (of the
+watch, or of the server for all).
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
