@@ -13,6 +13,7 @@ from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2 import StockChange, WatchStockRequest, WatchStockResponse
 from inventory.type.v1.stock_pb2 import StockMovement
 from query_svc.read_model import Changes, ReadModelWriter, Told
+from tests.redis_server import RedisServer
 from tests.stock import item, level
 from tests.unit.query_svc.conftest import Queries, refusal
 
@@ -41,13 +42,15 @@ class Shop:
 
     async def change(self, *names: Name, told: bool = True, reference: str = "") -> None:
         """Apply the next version of some levels, each by a record of its own."""
-        changes, rows = [], {}
+        changes, rows, begun = [], {}, self.offset
         for name in names:
             self.versions[name] = version = self.versions.get(name, 0) + 1
             rows[name] = level(*name, version)
             changes.append(Told(self.offset, change(name, version, reference)))
             self.offset += 1
-        await self.writer.apply(Changes(rows.values(), told=changes if told else ()), self.offset)
+        await self.writer.apply(
+            Changes(rows.values(), told=changes if told else (), begun=begun), self.offset
+        )
 
 
 def change(name: Name, version: int, reference: str = "") -> StockChange:
@@ -237,3 +240,32 @@ async def test_a_gap_that_cannot_be_filled_ends_the_watch_of_the_level_alone(
     await shop.change(MUG, CUP)
     assert await ended(watches[0]) == "DEPENDENCY_UNAVAILABLE"
     assert await changes(watches[1], 1) == [("CUP", 2)]
+
+
+@pytest.mark.parametrize("trimmed", [False, True])
+async def test_a_redis_that_lost_all_tells_nothing_twice_and_hides_no_gap(
+    shop: Shop,
+    queries: Queries,
+    redis: RedisServer,
+    trimmed: bool,  # noqa: FBT001 - a case
+) -> None:
+    watch = queries.stock.WatchStock(WatchStockRequest(skus=["MUG"]))
+    await read(watch)
+    await shop.change(MUG, MUG)
+    assert await changes(watch, 2) == [("MUG", 2), ("MUG", 3)]
+    with redis.client() as client:
+        client.flushall()
+    last, shop.versions = shop.versions, {}
+    await shop.writer.resume("journal")
+    if trimmed:
+        # Of the journal, the last record alone is left; and it was lost before anybody had seen it.
+        shop.versions, shop.offset = last, shop.offset + 1
+        shop.versions[MUG] += 1
+        await shop.change(MUG)
+        await shop.writer.settle()
+        assert await ended(watch) == "CURSOR_EXPIRED"
+        return
+    await shop.writer.apply(Changes(begun=0), 1)
+    shop.offset = 1
+    await shop.change(MUG, CUP, MUG, MUG, MUG)
+    assert await changes(watch, 1) == [("MUG", 4)]
