@@ -96,11 +96,15 @@ fmt: venv ## Format the code
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: bench-command bench-read-model ## Measure, in tables with ratios; about ten minutes
+bench: bench-command bench-query bench-read-model ## Measure, in tables with ratios; about a quarter of an hour
 
 .PHONY: bench-command
 bench-command: venv ## Measure the command side (QUICK=1: one short round)
 	@$(PYTHON) -m bench.command $(if $(QUICK),--quick)
+
+.PHONY: bench-query
+bench-query: venv ## Measure the query side and the way to the view (QUICK=1: one short round)
+	@$(PYTHON) -m bench.query $(if $(QUICK),--quick)
 
 .PHONY: bench-read-model
 bench-read-model: venv ## Measure the read model's reads against the library's own

@@ -1,4 +1,4 @@
-"""The calls that are measured: how each is asked, and how many commands its answer accepts."""
+"""The commands that are measured: how each is asked, and how many its answer accepts."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import grpc
 
-from bench.echo import METHOD
+from bench.echo import COMMAND
 from inventory.command.v1 import reservation_command_service_pb2 as reservation_pb
 from inventory.command.v1 import stock_command_service_pb2 as stock_pb
 from inventory.command.v1.reservation_command_service_pb2_grpc import ReservationCommandServiceStub
@@ -19,7 +19,7 @@ PLACE = "BENCH-1"
 
 
 class Call(NamedTuple):
-    """A kind of call: its method on a channel, a request of so many commands, the commands accepted."""
+    """A kind of call: its method on a channel, a request of so many commands or levels, those answered."""
 
     method: Callable[[grpc.aio.Channel], Callable[..., Awaitable[Any]]]
     request: Callable[[str, Sequence[str], int, random.Random], Any]
@@ -66,9 +66,9 @@ def _accepted(answer: stock_pb.BatchStockResponse | reservation_pb.BatchReserveS
 
 def _echo(channel: grpc.aio.Channel) -> Callable[..., Awaitable[Any]]:
     return channel.unary_unary(
-        METHOD,
-        request_serializer=stock_pb.AddStockRequest.SerializeToString,
-        response_deserializer=stock_pb.AddStockResponse.FromString,
+        COMMAND.path,
+        request_serializer=COMMAND.request.SerializeToString,
+        response_deserializer=COMMAND.response.FromString,
     )
 
 

@@ -16,16 +16,15 @@ from typing import Annotated
 
 import typer
 import uvloop
-from rich.console import Console
 from rich.table import Table
 
-from bench import burst, cpu, memory, plan, shop
+from bench import burst, memory, plan, shop
 from bench.burst import Outcome
-from bench.load import Answers, Job, Load, processes
+from bench.load import Load, processes
+from bench.measurement import Runner, console
 from bench.pipeline import Lag, Pipeline
-from bench.plan import PLAN, Measurement
+from bench.plan import PLAN
 from bench.servers import Server, command_server, echo_server
-from bench.table import Reading, Results, Row
 from query_svc.read_model import connect
 from stack.home import CHECKOUT
 from tests.stack_fixture import RunningStack, running_stack
@@ -40,12 +39,6 @@ SERVICES = ("command", "projector", "query", "valkey")
 # Whose processor time is told apart: the server called, the database, the way to the view, the load.
 PARTS = ("server", "database", "pipe", "load")
 PIPE = ("connect", "broker", "projector", "valkey")
-
-# Wide enough for the table, wherever its text goes.
-WIDTH = 190
-WARM_UP = 0.3
-
-console = Console(width=max(WIDTH, Console().width), highlight=False)
 
 
 @contextmanager
@@ -67,76 +60,40 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
 
 
 class Bench:
-    """One run: measures into `results`."""
+    """One run, in rounds."""
 
-    def __init__(
-        self,
-        stack: RunningStack,
-        servers: Mapping[str, Server],
-        pipeline: Pipeline,
-        load: Load,
-        seconds: float,
-    ) -> None:
-        self.results = Results(Row(one.name, one.against, one.wanted) for one in PLAN)
-        self._servers = servers
-        self._pids = {
-            "database": [stack.pid("postgres")],
-            "pipe": [stack.pid(name) for name in PIPE],
-            "load": load.pids,
-        }
+    def __init__(self, runner: Runner, pipeline: Pipeline, load: Load, address: str) -> None:
+        self._runner = runner
         self._pipeline = pipeline
         self._load = load
-        self._seconds = seconds
+        self._address = address
 
     async def warm_up(self) -> None:
-        """Call every server for a moment: statements are prepared, and the JVMs compile what is hot."""
+        """Call every server for a moment."""
         for one in PLAN:
             if one.live:
-                await self._answers(one, "warm", WARM_UP)
+                await self._runner.warm_up(one)
 
     async def round(self, number: int) -> None:
         """Measure every row once: those with everything live first."""
         for one in PLAN:
-            if one.live:
-                await self._measure(one, number)
+            if one.watched:
+                watching = self._pipeline.watched(shop.some(1) if one.hot else WATCHED)
+                await self._runner.measure(one, number, watching)
+            elif one.live:
+                await self._runner.measure(one, number)
         await self._pipeline.pause()
         for one in PLAN:
             if not one.live:
-                await self._measure(one, number)
+                await self._runner.measure(one, number)
         await self._pipeline.resume()
-
-    async def _measure(self, one: Measurement, number: int) -> None:
-        lag: Lag | None = None
-        parts = {"server": [self._servers[one.server].pid], **self._pids}
-        before = cpu.usage(parts)
-        if one.watched:
-            async with self._pipeline.watched(shop.some(1) if one.hot else WATCHED) as lag:
-                answers = await self._answers(one, number, self._seconds)
-        else:
-            answers = await self._answers(one, number, self._seconds)
-        used = cpu.usage(parts).since(before)
-        cost = {part: seconds / answers.sent for part, seconds in used.parts.items()}
-        reading = Reading(answers.rate, answers.quantile(0.5), answers.quantile(0.99), cost, used.others, lag)
-        self.results.add(one.name, reading)
-        console.print(f"{number} {one.name}: {reading.rate:,.0f}/s", style="dim")
-
-    async def _answers(self, one: Measurement, number: int | str, seconds: float) -> Answers:
-        name = f"bench.{number}.{PLAN.index(one)}"
-        skus = shop.some(1) if one.hot else shop.SKUS
-        job = Job(name, self._servers[one.server].address, one.call, skus, one.callers, one.size, seconds)
-        answers = await asyncio.to_thread(self._load.run, job)
-        if answers.errors:
-            raise RuntimeError(f"{one.name}: {dict(answers.errors)}")
-        return answers
 
     async def burst(self, seconds: float) -> tuple[Outcome, Lag]:
         """Send ten times what is normal to the stack's own service; return what came of it."""
-        middle = self.results.rows[plan.ADD].median
+        middle = self._runner.results.rows[plan.ADD].median
         rate = TIMES * NORMAL * middle
         async with self._pipeline.watched(WATCHED) as lag:
-            outcome = await asyncio.to_thread(
-                burst.run, self._load, BURST, self._servers[plan.ONE].address, rate, seconds
-            )
+            outcome = await asyncio.to_thread(burst.run, self._load, BURST, self._address, rate, seconds)
         return outcome, lag
 
 
@@ -145,7 +102,12 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
     await shop.open_shop(stack.command)
     with servers(stack) as running:
         async with connect(stack.redis_url) as view:
-            bench = Bench(stack, running, Pipeline(stack, view), load, seconds)
+            parts = {
+                "database": [stack.pid("postgres")],
+                "pipe": [stack.pid(name) for name in PIPE],
+            }
+            runner = Runner(PLAN, running, parts, load, seconds)
+            bench = Bench(runner, Pipeline(stack, view), load, stack.command)
             await bench.warm_up()
             for number in range(1, rounds + 1):
                 await bench.round(number)
@@ -155,7 +117,9 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
     faults = burst.faults(stack.postgres_url("query"), BURST, outcome)
     title = f"{rounds} rounds of {seconds:g} s a row"
     console.print(
-        bench.results.table(title, PARTS), _burst_table(outcome, lag, faults), _memory_table(megabytes)
+        runner.results.table(title, "commands", PARTS),
+        _burst_table(outcome, lag, faults),
+        memory.table(megabytes),
     )
     burst_figures = {
         "accepted": len(outcome.accepted),
@@ -166,7 +130,7 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
         "view": asdict(lag),
         "faults": faults,
     }
-    bench.results.write(FILE, {"burst": burst_figures, "megabytes": megabytes})
+    runner.results.write(FILE, {"burst": burst_figures, "megabytes": megabytes})
     return not faults
 
 
@@ -179,13 +143,6 @@ def _burst_table(outcome: Outcome, lag: Lag, faults: list[str]) -> Table:
     table.add_row("not sent: too many waited for an answer", f"{outcome.held_back:,}")
     table.add_row("view behind s, caught up s", f"{lag.longest:.2f}, {lag.catching_up:.2f}")
     table.add_row("answers against the ledger", ", ".join(faults) or "each exactly once")
-    return table
-
-
-def _memory_table(megabytes: Mapping[str, float]) -> Table:
-    table = Table("memory", "MB", title="afterwards")
-    for name, size in megabytes.items():
-        table.add_row(name, f"{size:,.0f}")
     return table
 
 

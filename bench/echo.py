@@ -1,28 +1,48 @@
 """`python -m bench.echo`: the frame that every server of the project stands on, with nothing behind it.
 
-The same settings, interceptor, worker processes and messages as the command service; the answer of a
-call is ready made. What the command service takes longer is its own.
+The same settings, interceptor, worker processes and messages as the services; the answer of a call is
+ready made. What a service takes longer is its own.
 """
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic_settings import SettingsConfigDict
 
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
+from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest, GetStockLevelResponse
 from inventory.type.v1.stock_pb2 import StockLevel
 from serving import logs, server, workers
 from serving.server import GrpcServer, Service
 from serving.settings import ServerSettings, load
 
+Context = grpc.aio.ServicerContext[Any, Any]
+
 # Under the project's own name: calls of others pass the interceptor untouched.
 SERVICE = "inventory.bench.v1.EchoService"
-METHOD = f"/{SERVICE}/Echo"
+
+
+class Method(NamedTuple):
+    """A method of the echo, with the messages that it takes and gives."""
+
+    name: str
+    request: type[Message]
+    response: type[Message]
+
+    @property
+    def path(self) -> str:
+        """The name under which it is called."""
+        return f"/{SERVICE}/{self.name}"
+
+
+COMMAND = Method("EchoCommand", AddStockRequest, AddStockResponse)
+QUERY = Method("EchoQuery", GetStockLevelRequest, GetStockLevelResponse)
 
 
 class EchoSettings(ServerSettings):
@@ -31,27 +51,38 @@ class EchoSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="INVENTORY_ECHO_", frozen=True)
 
 
-async def _echo(request: AddStockRequest, _: grpc.aio.ServicerContext[Any, Any]) -> AddStockResponse:
-    level = StockLevel(
-        sku=request.sku,
-        location_id=request.location_id,
-        on_hand=request.quantity,
-        available=request.quantity,
-        sellable=request.quantity,
-        version=1,
-        update_time=Timestamp(seconds=1_790_000_000, nanos=123_456_000),
-    )
+async def _command(request: AddStockRequest, _: Context) -> AddStockResponse:
+    level = _level(request.sku, request.location_id, request.quantity)
     return AddStockResponse(request_id=request.request_id, consistency_token="A" * 34, level=level)
 
 
-def add_echo_to_server(target: grpc.aio.Server) -> None:
-    """Serve METHOD, which answers AddStockRequest with a typical AddStockResponse."""
-    handler = grpc.unary_unary_rpc_method_handler(
-        _echo,
-        request_deserializer=AddStockRequest.FromString,
-        response_serializer=AddStockResponse.SerializeToString,
+async def _query(request: GetStockLevelRequest, _: Context) -> GetStockLevelResponse:
+    return GetStockLevelResponse(level=_level(request.sku, request.location_id, 12))
+
+
+def _level(sku: str, location_id: str, quantity: int) -> StockLevel:
+    return StockLevel(
+        sku=sku,
+        location_id=location_id,
+        on_hand=quantity,
+        available=quantity,
+        sellable=quantity,
+        version=1,
+        update_time=Timestamp(seconds=1_790_000_000, nanos=123_456_000),
     )
-    target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, {"Echo": handler}),))
+
+
+def add_echo_to_server(target: grpc.aio.Server) -> None:
+    """Serve COMMAND and QUERY, which answer with a typical message."""
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            behaviour,
+            request_deserializer=method.request.FromString,
+            response_serializer=method.response.SerializeToString,
+        )
+        for method, behaviour in ((COMMAND, _command), (QUERY, _query))
+    }
+    target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
 
 
 def main() -> None:

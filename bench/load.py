@@ -21,22 +21,24 @@ from typing import Any
 import grpc
 import uvloop
 
-from bench import calls
+from bench import calls, queries
+from inventory.query.v1.consistency_pb2 import Consistency
 
 PROCESSES = 2
 TIMEOUT = 30.0
 METADATA = (("x-inventory-actor", "bench"),)
 # So many that a server of several processes is given them evenly enough.
 CONNECTIONS = 16
+CALLS = {**calls.CALLS, **queries.CALLS}
 
 
 @dataclass(frozen=True)
 class Job:
     """What to measure: `callers` that call `call` at `address`, one call after the other.
 
-    Each call carries `size` commands on levels chosen from `skus`. What is answered in the first
-    `warm_up` seconds does not count; after `seconds` more no call begins, and the last ones still count.
-    `name` is part of every request id.
+    Each call carries `size` commands, or asks for as many levels, chosen from `skus`. What is answered in
+    the first `warm_up` seconds does not count; after `seconds` more no call begins, and the last ones still
+    count. `name` is part of every request id; `consistency` is what every query asks for.
     """
 
     name: str
@@ -47,13 +49,14 @@ class Job:
     size: int = 1
     seconds: float = 2.0
     warm_up: float = 0.4
+    consistency: Consistency | None = None
 
 
 @dataclass
 class Answers:
-    """What came of a job: commands accepted in `seconds`, how long each call took, errors by code.
+    """What came of a job: commands accepted, or levels read, in `seconds`; how long each call took; errors.
 
-    `sent` counts the commands of the warm-up too.
+    `sent` counts those of the warm-up too.
     """
 
     accepted: int = 0
@@ -64,7 +67,7 @@ class Answers:
 
     @property
     def rate(self) -> float:
-        """Commands accepted a second."""
+        """Commands accepted, or levels read, a second."""
         return self.accepted / self.seconds if self.seconds else 0.0
 
     def quantile(self, share: float) -> float:
@@ -151,7 +154,7 @@ async def steady(job: Job) -> Answers:
     """Keep the job's callers calling until its time is over."""
     answers = Answers()
     open_channels = channels(job.address, min(job.callers, CONNECTIONS))
-    call = calls.CALLS[job.call]
+    call = CALLS[job.call]
     numbers = itertools.count()
     begin = time.perf_counter() + job.warm_up
     end = begin + job.seconds
@@ -161,6 +164,8 @@ async def steady(job: Job) -> Answers:
         while (start := time.perf_counter()) < end:
             answers.sent += job.size
             request = call.request(f"{job.name}.{next(numbers)}", job.skus, job.size, rng)
+            if job.consistency is not None:
+                request.consistency.CopyFrom(job.consistency)
             try:
                 answer = await method(request, timeout=TIMEOUT, metadata=METADATA)
             except grpc.aio.AioRpcError as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+
+from rich.table import Table
 
 from bench.family import family
 
@@ -15,6 +18,14 @@ def megabytes(pid: int) -> float:
     What is shared with other programs is counted by its share (the kernel's PSS).
     """
     return sum(_pss(one) for one in family(pid)) * KIB / 1e6
+
+
+def table(megabytes: Mapping[str, float]) -> Table:
+    """Return the table of what each holds."""
+    found = Table("memory", "MB", title="afterwards")
+    for name, size in megabytes.items():
+        found.add_row(name, f"{size:,.0f}")
+    return found
 
 
 def _pss(pid: int) -> int:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
+from bench.measurement import Measurement
 from bench.table import NOTHING, Against, Wanted
 
 # The servers of a run, by what the table calls them. The first is that of the stack itself.
@@ -22,26 +23,6 @@ ECHO_SERVERS: Mapping[str, Mapping[str, object]] = {ECHO: {}, ECHO_TWO: {"worker
 
 ADD = "AddStock"
 BATCH, BATCH_CALLERS = 100, 4
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One row: so many callers with calls of `size` commands on a server.
-
-    hot: all commands on one level. live: the connector reads the journal meanwhile. watched: how far the
-    view falls behind is measured too.
-    """
-
-    name: str
-    server: str
-    call: str
-    callers: int
-    size: int = 1
-    hot: bool = False
-    live: bool = True
-    watched: bool = False
-    against: tuple[Against, ...] = ()
-    wanted: Wanted = NOTHING
 
 
 def _alone(one: Measurement) -> Measurement:

@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -29,25 +29,42 @@ class Server(NamedTuple):
 @contextmanager
 def command_server(database_url: str, log: Path, **settings: object) -> Iterator[Server]:
     """Run a command service on the database with these settings, named as in CommandSettings."""
-    with _server("command_svc", "COMMAND", log, {"database_url": database_url, **settings}) as server:
+    with _server(("command_svc",), "COMMAND", log, {"database_url": database_url, **settings}) as server:
+        yield server
+
+
+@contextmanager
+def query_server(redis_url: str, database_url: str, log: Path, **settings: object) -> Iterator[Server]:
+    """Run a query service on the read model and the database, with settings named as in QuerySettings."""
+    urls = {"redis_url": redis_url, "database_url": database_url}
+    with _server(("query_svc",), "QUERY", log, {**urls, **settings}) as server:
+        yield server
+
+
+@contextmanager
+def projector(log: Path, **settings: object) -> Iterator[Server]:
+    """Run a projector with these settings, named as in ProjectorSettings."""
+    with _server(("cdc", "projector"), "CDC", log, settings) as server:
         yield server
 
 
 @contextmanager
 def echo_server(log: Path, **settings: object) -> Iterator[Server]:
     """Run the echo with these settings, named as in ServerSettings."""
-    with _server("bench.echo", "ECHO", log, settings) as server:
+    with _server(("bench.echo",), "ECHO", log, settings) as server:
         yield server
 
 
 @contextmanager
-def _server(module: str, prefix: str, log: Path, settings: Mapping[str, object]) -> Iterator[Server]:
+def _server(
+    command: Sequence[str], prefix: str, log: Path, settings: Mapping[str, object]
+) -> Iterator[Server]:
     address = f"{HOST}:{_free_port()}"
     given = {"listen": address, "drain_seconds": 0, **settings}
     variables = {f"INVENTORY_{prefix}_{name.upper()}": str(value) for name, value in given.items()}
     with log.open("w") as output:
         process = subprocess.Popen(  # noqa: S603
-            [sys.executable, "-m", module],
+            [sys.executable, "-m", *command],
             env={**os.environ, **variables},
             cwd=CHECKOUT,
             stdout=output,

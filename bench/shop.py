@@ -14,6 +14,8 @@ from inventory.type.v1.location_pb2 import LOCATION_KIND_WAREHOUSE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_OPENING
 
 SKUS = [f"BENCH-{number:04}" for number in range(1000)]
+# Where the items lie beside PLACE, for what sums over places.
+MORE_PLACES = [f"BENCH-{number}" for number in range(2, 6)]
 OPENING = 10**11
 AT_ONCE = 50
 PATIENCE = 60.0
@@ -22,17 +24,34 @@ PATIENCE = 60.0
 async def open_shop(address: str) -> None:
     """Create the place, the items and their levels through the command service at `address`."""
     async with InventoryClient(address, actor="bench", timeout=PATIENCE) as client:
-        await client.create_location(
-            CreateLocationRequest(location_id=PLACE, name="Bench", kind=LOCATION_KIND_WAREHOUSE)
-        )
+        await _create_place(client, PLACE)
         for start in range(0, len(SKUS), AT_ONCE):
             part = SKUS[start : start + AT_ONCE]
             await asyncio.gather(
                 *(client.create_item(CreateItemRequest(sku=sku, name="Mug")) for sku in part)
             )
-        answer = await client.batch_stock(BatchStockRequest(atomic=True, commands=list(map(_opening, SKUS))))
-        if len(answer.results) != len(SKUS):
-            raise RuntimeError("the levels were not opened")
+        await _open(client, PLACE)
+
+
+async def spread(address: str) -> None:
+    """Stock every item at MORE_PLACES too."""
+    async with InventoryClient(address, actor="bench", timeout=PATIENCE) as client:
+        for place in MORE_PLACES:
+            await _create_place(client, place)
+            await _open(client, place)
+
+
+async def _create_place(client: InventoryClient, place: str) -> None:
+    await client.create_location(
+        CreateLocationRequest(location_id=place, name="Bench", kind=LOCATION_KIND_WAREHOUSE)
+    )
+
+
+async def _open(client: InventoryClient, place: str) -> None:
+    commands = [_opening(sku, place) for sku in SKUS]
+    answer = await client.batch_stock(BatchStockRequest(atomic=True, commands=commands))
+    if len(answer.results) != len(SKUS):
+        raise RuntimeError("the levels were not opened")
 
 
 def some(count: int) -> Sequence[str]:
@@ -40,7 +59,7 @@ def some(count: int) -> Sequence[str]:
     return SKUS[:count]
 
 
-def _opening(sku: str) -> StockCommand:
+def _opening(sku: str, place: str) -> StockCommand:
     return StockCommand(
-        add=AddStockRequest(sku=sku, location_id=PLACE, quantity=OPENING, reason=MOVEMENT_REASON_OPENING)
+        add=AddStockRequest(sku=sku, location_id=place, quantity=OPENING, reason=MOVEMENT_REASON_OPENING)
     )

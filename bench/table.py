@@ -17,10 +17,10 @@ from bench.pipeline import Lag
 
 @dataclass(frozen=True)
 class Reading:
-    """One round of one row: commands a second, seconds that half and 99 % of the calls did not pass.
+    """One round of one row: commands or levels a second, seconds that half and 99 % of calls did not pass.
 
-    cpu: seconds of processor time for a command, by part. others: the share of the machine that other
-    programs used meanwhile.
+    cpu: seconds of processor time for each, by part. others: the share of the machine that other programs
+    used meanwhile.
     """
 
     rate: float
@@ -96,31 +96,37 @@ class Results:
             for reading, *rivals in zip(row.readings, *others, strict=True)
         ]
 
-    def table(self, title: str, parts: Sequence[str]) -> Table:
-        """Return the table: medians of the rounds, the least and the most, what is missed, what it costs."""
-        cost = f"µs of CPU a command:\n{', '.join(parts)}"
-        headers = ("path", "commands/s", "p50 ms", "p99 ms", "ratio", "view behind s", cost, "others' CPU")
+    def table(self, title: str, counted: str, parts: Sequence[str]) -> Table:
+        """Return the table: medians of the rounds, the least and the most, what is missed, what it costs.
+
+        `counted` is what the rates count.
+        """
+        cost = f"µs of CPU each:\n{', '.join(parts)}"
+        headers = ["path", f"{counted}/s", "p50 ms", "p99 ms", "ratio", cost, "others' CPU"]
+        watched = any(one.lag for row in self.rows.values() for one in row.readings)
+        if watched:
+            headers.append("view behind s")
         table = Table(*headers, title=title)
         for row in self.rows.values():
             rates = [one.rate for one in row.readings]
             wanted = row.wanted
             table.add_row(
                 row.name,
-                _judged(
+                judged(
                     f"{row.median:,.0f} ({min(rates):,.0f}-{max(rates):,.0f})",
                     f">= {wanted.rate:,.0f}" if wanted.rate else "",
                     reached=row.median >= wanted.rate,
                 ),
                 f"{row.middle('p50') * 1e3:.1f}",
-                _judged(
+                judged(
                     f"{row.middle('p99') * 1e3:.1f}",
                     f"< {wanted.p99 * 1e3:,.0f}" if wanted.p99 < inf else "",
                     reached=row.middle("p99") < wanted.p99,
                 ),
                 "\n".join(self._compared(row, against) for against in row.against),
-                _behind(row),
                 ", ".join(f"{row.cost(part) * 1e6:,.0f}" for part in parts),
                 f"{statistics.mean(one.others for one in row.readings):.0%}",
+                *([_behind(row)] if watched else []),
             )
         return table
 
@@ -139,7 +145,7 @@ class Results:
     def _compared(self, row: Row, against: Against) -> str:
         ratios = self.ratios(row, against)
         middle = statistics.median(ratios)
-        return _judged(
+        return judged(
             f"{middle:.2f} x {against.label} ({min(ratios):.2f}-{max(ratios):.2f})",
             f">= {against.target:g}" if against.target else "",
             reached=middle >= against.target,
@@ -151,10 +157,10 @@ def _behind(row: Row) -> str:
     if not lags:
         return ""
     longest, bound = max(lag.longest for lag in lags), row.wanted.behind
-    return _judged(f"{longest:.2f}", f"< {bound:g}" if bound < inf else "", reached=longest < bound)
+    return judged(f"{longest:.2f}", f"< {bound:g}" if bound < inf else "", reached=longest < bound)
 
 
-def _judged(text: str, wanted: str, *, reached: bool) -> str:
+def judged(text: str, wanted: str, *, reached: bool) -> str:
     """Return the text with what is wanted of it, if anything is."""
     if not wanted:
         return text
