@@ -49,6 +49,17 @@ class RedisCluster:
                 until(partial(_in_sync, client))
         until(lambda: all(_info(node, "cluster_state") == "ok" for node in self.nodes))
 
+    def kill(self) -> None:
+        """End all of it by SIGKILL."""
+        for node in self.nodes:
+            node.kill()
+
+    def start(self) -> None:
+        """Start all of it again; without persistence it knows nothing of what it was."""
+        for node in self.nodes:
+            node.start()
+        self.meet()
+
     def client(self) -> Client:
         """Return a client that answers in bytes; close it."""
         return Client.from_url(f"redis://127.0.0.1:{self.primaries[-1].port}", socket_timeout=10)

@@ -146,8 +146,9 @@ class _Connection:
             for waiting, _ in self._waiting:
                 if not waiting.done():
                     waiting.set_exception(LostError(f"the connection is lost: {cause or 'closed'}"))
-            if self._sender is not None:
-                self._sender.cancel()
+            if (sender := self._sender) is not None:
+                sender.cancel()
+                await asyncio.wait([sender])  # it may be about to write
             await self._connection.disconnect(nowait=True)
 
     async def _answer(self) -> object:

@@ -33,7 +33,8 @@ from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, StockLevel
 from query_svc.read_model.keys import GENERATION, Keys, bucket_of
 from query_svc.read_model.values import unpack_level
 from stack.readiness import grpc_health
-from tests.redis_server import RedisServer, binaries, content, free_port, redis_server
+from tests.redis_cluster import Servers
+from tests.redis_server import binaries, content, free_port, redis_server
 from tests.stack_fixture import RunningStack
 from tests.stock import item, level, location, transaction
 
@@ -48,7 +49,7 @@ KEYS = Keys(GENERATION)
 class World:
     """A journal topic and a Redis of the test's own, and the projectors between them."""
 
-    def __init__(self, stack: RunningStack, folder: Path, redis: RedisServer) -> None:
+    def __init__(self, stack: RunningStack, folder: Path, redis: Servers) -> None:
         self.topic = f"journal-{uuid4().hex[:8]}"
         self.redis = redis
         self.logs: list[Path] = []
