@@ -28,8 +28,8 @@ def main(wait: float) -> None:
 def _print(report: Report) -> None:
     console = Console()
     table = Table("compared", "number", title="ledger = rows = read model", min_width=30)
-    for name in ("levels", "entries", "items", "locations"):
-        table.add_row(name, f"{getattr(report, name):,}")
+    for name, number in report.compared.items():
+        table.add_row(name, f"{number:,}")
     table.add_row("differences", f"{report.fault_count:,}")
     console.print(table)
     for fault in report.faults:

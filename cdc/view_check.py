@@ -34,9 +34,11 @@ async def differences(
         is_last = time.monotonic() >= deadline
         unlike: dict[Name, tuple[Versioned, Stored]] = {}
         for thing, stored in zip(things, await view.stored(table.kind, things), strict=True):
-            if stored.version == thing.version and not stored.matches:
+            if stored.matches:
+                continue
+            if stored.version == thing.version or (stored.value is not None and not stored.version):
                 found.append(Difference(table.name(thing), thing, stored, stale=False))
-            elif not stored.matches:
+            else:
                 unlike[table.name(thing)] = (thing, stored)
         rows = {table.name_of(row): table.message(row) for row in await table.named(connection, unlike)}
         things = []

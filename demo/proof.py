@@ -69,7 +69,7 @@ async def check_stores(database: str, view: ReadModel) -> Check:
     report = await reconcile(database, view, wait=PATIENCE)
     return Check(
         "for every item and place: sum of the ledger = row = projection, versions dense",
-        f"{report.levels:,} levels, {report.entries:,} entries",
+        f"{report.compared['levels']:,} levels, {report.compared['entries']:,} entries",
         report.fault_count,
         tuple(report.faults[:SHOWN_FAULTS]),
     )

@@ -17,9 +17,10 @@
 local HAS_ENTRIES = '*'
 
 -- Versions stay below 2^53, up to where a Lua number is exact; as text, 10 would come before 9.
+-- What begins with no version is older than anything.
 local function head(value)
     local version, mark = string.match(value, '^(%d+)(.)')
-    return tonumber(version), mark
+    return tonumber(version) or 0, mark
 end
 
 local function enter(entries, tag)

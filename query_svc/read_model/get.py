@@ -1,6 +1,6 @@
 """Reading the read model."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 from typing import Self, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -12,7 +12,6 @@ from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.reservation_pb2 import Reservation
 from inventory.type.v1.stock_pb2 import StockLevel
 from inventory.type.v1.transfer_pb2 import Transfer
-from query_svc.read_model import scan
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.indexes import member
@@ -127,27 +126,6 @@ class ReadModel:
         buckets = await self._line.ask([("HVALS", keys.locations(bucket)) for bucket in range(BUCKETS)])
         found = [unpack(Location, value) for values in buckets for value in values]
         return sorted(found, key=lambda location: location.location_id)
-
-    async def level_names(self) -> AsyncIterator[list[tuple[str, str]]]:
-        """Yield every (sku, location_id) there is, in pages and in no order; a name may come twice.
-
-        Many round trips. What comes or goes meanwhile may or may not be among them.
-        """
-        keys = await self._live.get()
-        async for page in scan.keys(self._line, keys.levels_pattern()):
-            found = await self._line.ask([("HKEYS", key) for key in page])
-            yield [
-                (keys.sku_of_levels(key.decode()), location_id.decode())
-                for key, location_ids in zip(page, found, strict=True)
-                for location_id in location_ids
-            ]
-
-    async def skus(self) -> AsyncIterator[list[str]]:
-        """Yield the SKU of every item there is, in pages and in no order, as `level_names` does."""
-        keys = await self._live.get()
-        for bucket in range(BUCKETS):
-            async for skus in scan.fields(self._line, keys.items(bucket)):
-                yield [sku.decode() for sku in skus]
 
     async def maintenance(self) -> Maintenance:
         """Return the maintenance of the generation that is live now, over this client: do not close it."""

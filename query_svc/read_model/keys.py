@@ -32,10 +32,6 @@ class Keys:
         """Return the key of an item's levels, by location_id."""
         return f"{self.generation}:{{b{bucket_of(sku)}}}:levels:{sku}"
 
-    def levels_pattern(self) -> str:
-        """Return what SCAN takes for the keys of all levels."""
-        return self.of_skus("levels")
-
     def of_skus(self, kind: str) -> str:
         """Return what SCAN takes for the keys of levels or lots, which have one for each SKU."""
         return f"{self.generation}:{{b*}}:{kind}:*"

@@ -3,10 +3,11 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
-from typing import Self, cast
+from typing import Any, Self, cast
 
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
+from redis.exceptions import ResponseError
 
 from inventory.type.v1.item_pb2 import Item
 from inventory.type.v1.location_pb2 import Location
@@ -75,16 +76,14 @@ class Maintenance:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
-        self._loaded = False
 
     async def put(self, changes: Changes) -> Applied:
         """Take what is newer than what is there. One round trip."""
-        await self._load()
         grouped: dict[int, list[Row]] = defaultdict(list)
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
         feed = feed_parts((), changes.levels, self._keys)
-        counts = await self._line.ask(
+        counts = await self._call(
             [command(self._keys, bucket, rows, feed.get(bucket, NOTHING)) for bucket, rows in grouped.items()]
         )
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
@@ -187,17 +186,21 @@ class Maintenance:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _load(self) -> None:
-        if not self._loaded:
-            await functions.load(self._line)
-            self._loaded = True
+    async def _call(self, commands: Sequence[Command]) -> list[Any]:
+        """Return the answers of functions, which are loaded where Redis does not have them."""
+        try:
+            return await self._line.ask(commands)
+        except ResponseError as error:
+            if not str(error).startswith("Function not found"):
+                raise
+        await functions.load(self._line)
+        return await self._line.ask(commands)
 
     async def _replace(self, row: Row, seen: bytes, value: bytes, former: str) -> bool:
-        await self._load()
         keys = [self._keys.entries(row.bucket), row.key]
         keys += [self._keys.offsets(row.bucket), self._keys.feed(row.bucket)]
         arguments = (row.field, seen, value, former, row.kept, row.current)
-        (done,) = await self._line.ask([("FCALL", functions.REPLACE, len(keys), *keys, *arguments)])
+        (done,) = await self._call([("FCALL", functions.REPLACE, len(keys), *keys, *arguments)])
         return bool(done)
 
     def _kept(self, row: Row, value: bytes) -> str:

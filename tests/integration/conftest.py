@@ -8,11 +8,24 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
+import psycopg
 import pytest
 
 from stack.readiness import grpc_health
-from tests.stack_fixture import RunningStack
+from tests.stack_fixture import RunningStack, running_stack
+
+ROWS = Path(__file__).with_name("rows.sql")
+
+
+@pytest.fixture(scope="module")
+def database() -> Iterator[RunningStack]:
+    """Give a database alone, with rows whose books agree in every table that the read model shows."""
+    with running_stack("rows", only=("postgres", "database")) as stack:
+        with psycopg.connect(stack.postgres_url("owner")) as connection:
+            connection.execute(ROWS.read_bytes())
+        yield stack
 
 
 @pytest.fixture(scope="module")

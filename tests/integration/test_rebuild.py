@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from query_svc.read_model import (
 )
 from query_svc.read_model.keys import bucket_of
 from tests.redis_server import RedisServer, binaries, content, redis_server
-from tests.stack_fixture import RunningStack, running_stack
+from tests.stack_fixture import RunningStack
 from tests.stock import transaction
 
 pytestmark = pytest.mark.stack
@@ -42,58 +42,6 @@ SOURCE = "journal:rebuild"
 GRACE_SECONDS = 1.5
 ITEMS = 60
 PLACES = 40
-
-FILL = """
-INSERT INTO locations (location_id, name, kind, region_code, postal_code, locality, address_lines,
-    time_zone, priority, ships_online_orders, state, version, create_time, update_time)
-SELECT 'W-' || n, 'Place ' || n, 'STORE', '', '', '', '{}', 'UTC', n, true, 'ACTIVE', 1, now(), now()
-FROM generate_series(1, %(places)s) AS n;
-INSERT INTO items (sku, name, description, kind, unit_of_measure, categories, tags, barcodes, metadata, state,
-    version, create_time, update_time, lot_tracked, option_values, length_mm, width_mm, height_mm)
-SELECT 'S-' || n, 'Item ' || n, '', 'PHYSICAL', 'each', '{home/mugs,sale}', '{blue}', '{}',
-    '{"a": "1", "b": "2"}', 'ACTIVE', 1, now(), now(), n = 1, '{"size": "L"}', 10, 20, 30
-FROM generate_series(1, %(items)s) AS n;
-INSERT INTO stock_levels (sku, location_id, on_hand, reserved, reorder_point, version, update_time,
-    lot_tracked)
-SELECT 'S-' || i, 'W-' || w, 10, 2, w %% 3 * 10, 1, now(), i = 1
-FROM generate_series(1, %(items)s) AS i, generate_series(1, %(places)s) AS w;
-INSERT INTO lots (sku, location_id, lot_id, expiry_date, on_hand, reserved, serials, version,
-    create_time, update_time)
-SELECT 'S-1', 'W-' || w, 'L-' || l, CASE l WHEN 1 THEN date '2027-02-03' END, 5, 1, 0, 1, now(), now()
-FROM generate_series(1, %(places)s) AS w, generate_series(1, 2) AS l;
-INSERT INTO reservations (reservation_id, state, skus, location_ids, lot_ids, quantities, confirmed, released,
-    expire_time, channel, reference, actor, version, create_time, update_time)
-SELECT gen_random_uuid(), 'PENDING', '{S-2,S-3}', '{W-1,W-2}', '{"",""}', '{2,2}', '{0,1}', '{0,0}', now(),
-    'web', 'R', 'shop', 2, now(), now()
-FROM generate_series(1, 50);
-INSERT INTO orders (order_id, state, line_skus, line_quantities, skus, location_ids, lot_ids, quantities,
-    backordered, shipped, cancelled, returned, waiting, channel, reference, actor, version,
-    create_time, update_time)
-SELECT gen_random_uuid(), 'OPEN', '{S-1}', '{3}', '{S-1}', '{W-1}', '{L-1}', '{3}', '{1}', '{1}', '{0}',
-    '{0}', '{S-1 W-1}', 'web', 'O', 'shop', 1, now(), now()
-FROM generate_series(1, 50);
-INSERT INTO transfers (transfer_id, state, source_location_id, supplier, destination_location_id, skus,
-    lot_ids, quantities, received, written_off, returned, serials, expected_arrival_time, reference, actor,
-    version, create_time, update_time)
-SELECT gen_random_uuid(), 'IN_TRANSIT', CASE n %% 2 WHEN 0 THEN 'W-1' ELSE '' END,
-    CASE n %% 2 WHEN 0 THEN '' ELSE 'ACME' END, 'W-2', '{S-1,S-2}', '{L-1,""}', '{4,5}', '{1,0}', '{0,0}',
-    '{0,0}', '[["A","B"],[]]',
-    CASE n %% 2 WHEN 0 THEN now() END, 'T', 'shop', 3, now(), now()
-FROM generate_series(1, 50) AS n;
-"""
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[RunningStack]:
-    """Give a database with rows in every table that the read model shows."""
-    with running_stack("rebuild", only=("postgres", "database")) as stack:
-        with psycopg.connect(stack.postgres_url("owner")) as connection:
-            connection.cursor().execute(_filled())
-        yield stack
-
-
-def _filled() -> str:
-    return FILL % {"places": PLACES, "items": ITEMS}
 
 
 class World:

@@ -131,7 +131,7 @@ async def test_a_lost_entry_and_an_entry_without_row_are_found(shop: Shop) -> No
     assert report.faults == [
         f"{shop.sku} at {shop.place}: the row says [18, 0, 0, 0, 3], the ledger sums up to [12, 0, 0, 0, 2]",
         f"{shop.sku} at {shop.place}: the ledger's entry 3 does not follow from the one before it",
-        f"{shop.sku}-X at {shop.place}: the ledger has 1 entries, there is no row",
+        f"{shop.sku}-X at {shop.place}: the ledger has entries, there is no row",
     ]
     assert (await shop.report()).fault_count == 0
 
