@@ -66,6 +66,10 @@ demo: up ## Run the main job and prove it (ORDERS=file of order lines, DAYS=numb
 reconcile: venv ## Prove that ledger, rows and read model of the running stack tell the same
 	@$(PYTHON) -m stack reconcile
 
+.PHONY: rebuild
+rebuild: venv ## Rebuild the read model of the running stack beside the live one, and switch
+	@$(PYTHON) -m stack rebuild
+
 .PHONY: archive
 archive: venv ## Put an old month of the ledger into a Parquet file and drop it (MONTH=2023-01 FOLDER=DIR)
 	@$(PYTHON) -m stack archive "$(MONTH)" "$(FOLDER)"

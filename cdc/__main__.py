@@ -50,5 +50,26 @@ def reconcile(
     main(wait)
 
 
+@app.command()
+def pipeline() -> None:
+    """Watch over the pipeline: prove ledger, rows and read model all the time."""
+    from cdc.pipeline_process import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
+@app.command()
+def rebuild(
+    *,
+    give_up: Annotated[
+        bool, typer.Option("--give-up", help="Give up a rebuild that has not switched yet.")
+    ] = False,
+) -> None:
+    """Fill a new generation of the read model from the rows, compare, switch; go on where one was left."""
+    from cdc.rebuild_command import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main(give_up=give_up)
+
+
 if __name__ == "__main__":
     app()

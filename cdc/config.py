@@ -99,8 +99,27 @@ class RelaySettings(DeadLetterSettings):
     )
 
 
+class PipelineSettings(ServerSettings):
+    """What `python -m cdc pipeline` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX)
+
+    database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
+    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generations to compare")
+    reconcile_seconds: float = Field(
+        30.0,
+        ge=0,
+        le=86_400,
+        description="from the beginning of a reconciliation to that of the next, at least",
+    )
+    drain_seconds: float = Field(
+        0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
+    )
+
+
 class ReconcileSettings(Settings):
-    """What `python -m cdc reconcile` needs."""
+    """What `python -m cdc reconcile` and `python -m cdc rebuild` need."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
@@ -119,13 +119,13 @@ def logs(name: Annotated[str, typer.Argument(help="A program; all of them if lef
 @app.command()
 def reconcile() -> None:
     """Prove that ledger, rows and read model tell the same; exit code 1 when they do not."""
-    at = Addresses(from_variables())
-    environment = os.environ | {
-        "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
-        "INVENTORY_CDC_REDIS_URL": at.redis_url,
-    }
-    command = [sys.executable, "-m", "cdc", "reconcile", "--wait", "10"]
-    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
+    _cdc("reconcile", "--wait", "10")
+
+
+@app.command()
+def rebuild() -> None:
+    """Rebuild the read model beside the live one, or go on with a rebuild that was left."""
+    _cdc("rebuild")
 
 
 @app.command()
@@ -155,6 +155,17 @@ def report(part: Part, seconds: float) -> None:
     """Print that a part is ready."""
     console.print(f"[green]ready[/green] {part.name:<10} {seconds:5.1f} s")
     sys.stdout.flush()
+
+
+def _cdc(*arguments: str) -> NoReturn:
+    """Run a tool of change data capture on this stack, and exit with its code."""
+    at = Addresses(from_variables())
+    environment = os.environ | {
+        "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+        "INVENTORY_CDC_REDIS_URL": at.redis_url,
+    }
+    command = [sys.executable, "-m", "cdc", *arguments]
+    raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 
 def _programs(home: Home) -> list[Program]:

@@ -43,6 +43,11 @@ class Addresses:
         return self.home.ports.address("relay")
 
     @property
+    def pipeline(self) -> str:
+        """`host:port` of the process that watches over the pipeline."""
+        return self.home.ports.address("pipeline")
+
+    @property
     def redis_url(self) -> str:
         """URL of Valkey."""
         return f"redis://{self.home.ports.address('valkey')}/0"

@@ -183,6 +183,18 @@ def services(home: Home) -> list[Part]:
             },
         ),
         Program(
+            "pipeline",
+            _python("cdc", "pipeline"),
+            readiness.grpc_health(at.pipeline),
+            needs=("database", "valkey"),
+            listeners=("pipeline",),
+            environment={
+                "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+                "INVENTORY_CDC_REDIS_URL": at.redis_url,
+                "INVENTORY_CDC_LISTEN": at.pipeline,
+            },
+        ),
+        Program(
             "query",
             _python("query_svc"),
             readiness.grpc_health(at.query),

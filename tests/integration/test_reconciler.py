@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from redis import Redis
 
-from cdc.reconcile import Reconciler, Report
+from cdc.reconcile import Reconciler, Report, reconcile
 from cdc.tables import BY_KIND, TABLES, connect_database
 from cdc.view_check import differences
 from inventory.type.v1.stock_pb2 import StockLevel
@@ -20,7 +20,7 @@ from query_svc.read_model import GENERATION, Changes, Maintenance, ReadModel, co
 from query_svc.read_model.keys import Keys, bucket_of
 from tests.redis_server import RedisServer, binaries, content, redis_server
 from tests.stack_fixture import RunningStack
-from tests.stock import item, level, lot, order
+from tests.stock import item, level, location, lot, order
 
 pytestmark = pytest.mark.stack
 
@@ -162,6 +162,62 @@ async def test_a_view_that_is_spoilt_is_reported_and_put_right(
             found = reconciler.status.drift["read model"] + reconciler.status.repaired[kind]
             assert found >= 1
         assert content(client) == right
+
+
+@pytest.mark.parametrize(
+    ("statement", "wrong", "right", "fault"),
+    [
+        ("UPDATE stock_levels SET safety_stock = {} WHERE {}", 2, 0, "differ in safety_stock, sellable"),
+        ("UPDATE stock_levels SET reorder_point = {} WHERE {}", 2000, 0, "differ in reorder_point, low"),
+        ("UPDATE items SET name = {} WHERE sku = 'S-9'", "'Cup'", "'Item 9'", "differ in name"),
+        (
+            "UPDATE items SET version = {} WHERE sku = 'S-9'",
+            2,
+            1,
+            "the row says version 2, the read model shows version 1",
+        ),
+        (
+            "UPDATE locations SET name = {} WHERE location_id = 'W-9'",
+            "'South'",
+            "'Place 9'",
+            "differ in name",
+        ),
+    ],
+)
+async def test_once_over_a_row_that_the_view_does_not_show_is_told_and_left(
+    world: World, statement: str, wrong: object, right: object, fault: str
+) -> None:
+    here = "sku = 'S-9' AND location_id = 'W-9'"
+    world.run(statement.format(wrong, here))
+    try:
+        for _ in range(2):
+            (told,) = (await reconcile(world.query_url, world.view)).faults
+            assert fault in told
+    finally:
+        world.run(statement.format(right, here))
+    assert (await reconcile(world.query_url, world.view)).fault_count == 0
+
+
+async def test_once_over_a_spoilt_view_is_told_and_left(world: World) -> None:
+    """Another figure, a thing too many, one too few."""
+    view = await world.view.maintenance()
+    await view.put(Changes(levels=[level("S-9", "W-9", 99, 123), level("S-9", "NOWHERE", 1)]))
+    await view.put(Changes(items=[item("NONE", 1)], locations=[location("NONE", 1)]))
+    with world.redis.client() as client:
+        client.hdel(KEYS.levels("S-8"), "W-8")
+    for _ in range(2):
+        faults = (await reconcile(world.query_url, world.view)).faults
+        assert faults == [
+            "S-8 at W-8: the row says [1000, 0, 0, 0, 1], the read model shows None",
+            (
+                "S-9 at W-9: the row says [1000, 0, 0, 0, 1], the read model shows [123, 30, 0, 0, 99]:"
+                " they differ in on_hand, reserved, available, safety_stock, sellable, backorder_limit,"
+                " reorder_point, version, update_time"
+            ),
+            "item NONE: the read model shows it, there is no row",
+            "location NONE: the read model shows it, there is no row",
+            "S-9 at NOWHERE: the read model shows it, there is no row",
+        ]
 
 
 async def test_what_is_only_stale_is_repaired_without_a_word(world: World) -> None:
