@@ -100,7 +100,7 @@ fmt: venv ## Format the code
 	@$(BIN)/ruff format
 
 .PHONY: bench
-bench: bench-command bench-query bench-read-model ## Measure, in tables with ratios; about a quarter of an hour
+bench: bench-command bench-query bench-read-model bench-rebuild ## Measure, in tables with ratios; about a quarter of an hour
 
 .PHONY: bench-command
 bench-command: venv ## Measure the command side (QUICK=1: one short round)
@@ -113,6 +113,10 @@ bench-query: venv ## Measure the query side and the way to the view (QUICK=1: on
 .PHONY: bench-read-model
 bench-read-model: venv ## Measure the read model's reads against the library's own
 	@$(PYTHON) -m bench.read_model
+
+.PHONY: bench-rebuild
+bench-rebuild: venv ## Measure a rebuild of a million levels (QUICK=1: a tenth)
+	@$(PYTHON) -m bench.rebuild $(if $(QUICK),--quick)
 
 ##—— Generated files —————————————————————————————————————————————————————————————————————————————
 

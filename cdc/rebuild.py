@@ -15,7 +15,8 @@ from cdc.tables import BY_KIND, TABLES, Connection, Table
 from cdc.view_check import differences
 from query_svc.read_model import Changes, Generations, Maintenance, Phase, Plan, Versioned
 
-PAGE = 1000
+PAGE = 2000
+PART = 250
 JOINING_POLL_SECONDS = 0.1
 CATCH_UP_SECONDS = 10.0
 # Five times as long as readers and the projector take to learn of a change.
@@ -120,7 +121,9 @@ async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Pla
 
 
 async def _fill(_: Connection, other: Maintenance, table: Table, things: Sequence[Versioned]) -> None:
-    await other.put(Changes.of(table.kind, things))
+    # Redis works on one part while the next is made ready.
+    parts = [things[start : start + PART] for start in range(0, len(things), PART)]
+    await asyncio.gather(*(other.put(Changes.of(table.kind, part)) for part in parts))
 
 
 async def _compare(

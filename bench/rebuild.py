@@ -1,0 +1,145 @@
+"""`python -m bench.rebuild`: a rebuild of a million levels (`--quick`: a tenth), beside readers and changes.
+
+A PostgreSQL and a Valkey of its own. The rebuild is the command, a process of its own; beside it, this one
+applies 200 changes a second to the view as the projector does, and reads 20 levels at a time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import statistics
+import sys
+import tempfile
+import time
+from itertools import count
+from pathlib import Path
+
+import psycopg
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from query_svc.read_model import (
+    Changes,
+    Follower,
+    Phase,
+    ReadModel,
+    ReadModelRewoundError,
+    connect,
+    connect_follower,
+    connect_generations,
+)
+from tests.redis_server import binaries, redis_server
+from tests.stack_fixture import running_stack
+from tests.stock import level
+
+PLACES = 100
+CHANGES_A_SECOND = 200
+SOURCE = "journal:bench"
+
+_CATALOGUE = """
+INSERT INTO locations (location_id, name, kind, region_code, postal_code, locality, address_lines, time_zone,
+    priority, ships_online_orders, state, version, create_time, update_time)
+SELECT 'W-' || n, 'Place', 'STORE', '', '', '', '{{}}', 'UTC', n, true, 'ACTIVE', 1, now(), now()
+FROM generate_series(1, {places}) AS n;
+INSERT INTO items (sku, name, description, kind, unit_of_measure, categories, tags, barcodes, metadata, state,
+    version, create_time, update_time)
+SELECT 'SKU-' || n, 'Item ' || n, '', 'PHYSICAL', 'each', '{{home/mugs}}', '{{}}', '{{}}', '{{}}', 'ACTIVE',
+    1, now(), now()
+FROM generate_series(1, {items}) AS n;
+INSERT INTO stock_levels (sku, location_id, on_hand, reorder_point, version, update_time)
+SELECT 'SKU-' || i, 'W-' || w, 100, CASE WHEN i % 10 = 0 THEN 200 ELSE 0 END, 1, now()
+FROM generate_series(1, {items}) AS i, generate_series(1, {places}) AS w;
+ANALYZE stock_levels;
+"""
+
+
+async def follow(follower: Follower) -> None:
+    """Apply changes as the projector does, and take up the plan every second."""
+    look_at = 0.0
+    for number in count(1):
+        try:
+            if time.monotonic() >= look_at:
+                await follower.verify()
+                look_at = time.monotonic() + 1
+            await follower.apply(Changes(levels=[level(f"X-{number % 500}", "W-1", number)]), number)
+        except ReadModelRewoundError:
+            await follower.resume(SOURCE)
+        await asyncio.sleep(1 / CHANGES_A_SECOND)
+
+
+async def read(view: ReadModel, times: list[float]) -> None:
+    """Read, and note how long each read took."""
+    for number in count():
+        begun = time.perf_counter()
+        await view.levels([(f"X-{(number + one) % 500}", "W-1") for one in range(20)])
+        times.append(time.perf_counter() - begun)
+        await asyncio.sleep(0.005)
+
+
+async def measure(database_url: str, redis_url: str) -> Table:
+    """Rebuild, and return the table."""
+    environment = os.environ | {
+        "INVENTORY_CDC_DATABASE_URL": database_url,
+        "INVENTORY_CDC_REDIS_URL": redis_url,
+    }
+    reads: dict[str, list[float]] = {"before": [], "meanwhile": []}
+    seconds: dict[Phase, float] = dict.fromkeys(Phase, 0.0)
+    rows = 0
+    async with (
+        connect_follower(redis_url) as follower,
+        connect(redis_url) as view,
+        connect_generations(redis_url) as generations,
+    ):
+        await follower.resume(SOURCE)
+        following = asyncio.create_task(follow(follower))
+        await asyncio.sleep(1)
+        reading = asyncio.create_task(read(view, reads["before"]))
+        await asyncio.sleep(5)
+        reading.cancel()
+        reading = asyncio.create_task(read(view, reads["meanwhile"]))
+        begun = looked = time.perf_counter()
+        process = await asyncio.create_subprocess_exec(
+            sys.executable, "-m", "cdc", "rebuild", env=environment
+        )
+        ending = asyncio.create_task(process.wait())
+        while not ending.done():
+            await asyncio.sleep(0.05)
+            plan, now = await generations.read(), time.perf_counter()
+            seconds[plan.phase] += now - looked
+            rows = max(rows, plan.rows) if plan.phase is Phase.COMPARING else rows
+            looked = now
+        total = time.perf_counter() - begun
+        if ending.result():
+            raise RuntimeError("the rebuild stands still")
+        following.cancel()
+        reading.cancel()
+    table = Table("what", "measured", title=f"rebuild of {rows:,} rows")
+    table.add_row("whole, with its grace periods", f"{total:.1f} s")
+    for phase in (Phase.FILLING, Phase.COMPARING):
+        table.add_row(phase, f"{seconds[phase]:.1f} s, {rows / seconds[phase]:,.0f} rows/s")
+    for when, times in reads.items():
+        quantiles = statistics.quantiles(times, n=100)
+        table.add_row(
+            f"a read of 20 levels {when}",
+            f"p50 {quantiles[49] * 1e3:.1f} ms, p99 {quantiles[98] * 1e3:.1f} ms",
+        )
+    return table
+
+
+def main() -> None:
+    """Fill a database, rebuild, print."""
+    items = 1000 if "--quick" in sys.argv else 10_000
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        redis_server(binaries()["valkey"], Path(folder)) as redis,
+        running_stack("bench-rebuild", only=("postgres", "database")) as stack,
+    ):
+        with psycopg.connect(stack.postgres_url("owner")) as connection:
+            connection.execute(_CATALOGUE.format(items=items, places=PLACES).encode())
+        Console().print(uvloop.run(measure(stack.postgres_url("query"), redis.url)))
+
+
+if __name__ == "__main__":
+    main()
