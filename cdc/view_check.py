@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
 from cdc.tables import Connection, Name, Table
@@ -20,8 +20,12 @@ class Difference(NamedTuple):
     stale: bool
 
 
+View = Callable[[], Awaitable[Maintenance]]
+"""The generation to look at: asked for before every look, for another one may be live by then."""
+
+
 async def differences(
-    connection: Connection, view: Maintenance, table: Table, things: Sequence[Versioned], deadline: float
+    connection: Connection, view: View, table: Table, things: Sequence[Versioned], deadline: float
 ) -> list[Difference]:
     """Return those of the things, rows of a table as messages, that are not stored as the rows say.
 
@@ -33,7 +37,8 @@ async def differences(
     while things:
         is_last = time.monotonic() >= deadline
         unlike: dict[Name, tuple[Versioned, Stored]] = {}
-        for thing, stored in zip(things, await view.stored(table.kind, things), strict=True):
+        seen = await (await view()).stored(table.kind, things)
+        for thing, stored in zip(things, seen, strict=True):
             if stored.matches:
                 continue
             if stored.version == thing.version or (stored.value is not None and not stored.version):

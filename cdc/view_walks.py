@@ -49,9 +49,10 @@ class RowsWalk:
             return False
         if table.kind != "levels":  # counted with the ledger
             report.compared[table.kind] += len(rows)
-        view = await self._view.maintenance()
         things = [table.message(row) for row in rows]
-        for one in await differences(connection, view, table, things, self._patience.deadline()):
+        deadline = self._patience.deadline()
+        for one in await differences(connection, self._view.maintenance, table, things, deadline):
+            view = await self._view.maintenance()
             if one.stale and self._repair:
                 await view.put(Changes.of(table.kind, [one.expected]))
                 report.repaired[table.kind] += 1

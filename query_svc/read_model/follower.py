@@ -70,8 +70,12 @@ class Follower:
         return applied[self._plan.live]
 
     def take_gaps(self) -> list[Gap]:
-        """Return the gaps that were noticed in the live generation since the last call."""
-        return self._live.take_gaps()
+        """Return the gaps that were noticed in the live generation since the last call.
+
+        One that is being filled lacks much that is still to come.
+        """
+        gaps = {name: writer.take_gaps() for name, writer in self._writers.items()}
+        return gaps[self._plan.live]
 
     async def settle(self) -> None:
         """Give the offset of the last `apply` to all buckets."""

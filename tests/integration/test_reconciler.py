@@ -243,7 +243,7 @@ async def test_a_view_that_is_ahead_for_a_moment_is_right(world: World) -> None:
         later = StockLevel.FromString(before.SerializeToString())
         later.version += 1
         await view.put(Changes(levels=[later]))
-        (found,) = await differences(connection, view, table, [before], time.monotonic())
+        (found,) = await differences(connection, world.view.maintenance, table, [before], time.monotonic())
         assert (found.stale, found.stored.version) == (False, later.version)
 
         async def commit() -> None:
@@ -254,7 +254,10 @@ async def test_a_view_that_is_ahead_for_a_moment_is_right(world: World) -> None:
 
         committing = asyncio.create_task(commit())
         try:
-            assert await differences(connection, view, table, [before], time.monotonic() + 10) == []
+            assert (
+                await differences(connection, world.view.maintenance, table, [before], time.monotonic() + 10)
+                == []
+            )
         finally:
             await committing
             world.run("UPDATE stock_levels SET version = 1 WHERE sku = 'S-5' AND location_id = 'W-5'")
