@@ -156,7 +156,7 @@ async def test_generations_do_not_touch_each_other(fresh: Servers, writer: ReadM
         assert await other.level("A", "W") is None
 
 
-async def test_every_name_is_walked(fresh: RedisServer, writer: ReadModelWriter) -> None:
+async def test_every_name_is_walked(fresh: Servers, writer: ReadModelWriter) -> None:
     levels = [level(f"S{i}", f"W{j}", 1) for i in range(700) for j in range(3)]
     items = [item(f"S{i}", 1) for i in range(700)]
     await writer.resume(SOURCE)
