@@ -24,11 +24,11 @@ def binaries() -> dict[str, Path]:
 
 
 def content(client: Redis | ClusterClient) -> dict[str, object]:
-    """Return everything in a read model but what was applied: its hashes, and its indexes in order."""
+    """Return everything in a read model but what was applied and told: its hashes, its indexes in order."""
     found: dict[str, object] = {}
     for key in client.scan_iter():
         name = bytes(key).decode()
-        if not name.endswith((":offsets", ":marks")):
+        if not name.endswith((":offsets", ":marks", ":feed")):
             hashed = client.type(key) == b"hash"
             found[name] = client.hgetall(key) if hashed else client.zrange(key, 0, -1)
     return found
