@@ -1,7 +1,9 @@
 """Reading the feed: every change of every level, bucket by bucket, each in the order of the journal."""
 
+import asyncio
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, NamedTuple, Self
 
 from redis.asyncio import Redis
@@ -113,7 +115,11 @@ class Feed:
         with translated():
             async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
                 await pubsub.psubscribe(f"{self._family}*:feed")
-                yield News(pubsub)
+                news = News(pubsub)
+                try:
+                    yield news
+                finally:
+                    await news.close()
 
     async def close(self) -> None:
         """Close every connection."""
@@ -128,19 +134,45 @@ class Feed:
 
 
 class News:
-    """Tells which buckets' feeds have grown; not for certain, so look at times."""
+    """Tells which buckets' feeds have grown; not for certain, so look at times.
+
+    It waits by itself, whatever becomes of the client's own waits: those now and then outlast their time, or
+    take a cancellation for their end.
+    """
 
     def __init__(self, pubsub: PubSub) -> None:
         self._pubsub = pubsub
+        self._buckets: set[int] = set()
+        self._heard = asyncio.Event()
+        self._listening = asyncio.create_task(self._listen(), name="feed news")
 
-    async def grown(self, timeout: float) -> set[int]:  # noqa: ASYNC109 - to hear nothing is an answer
-        """Return the buckets that have grown since the last call; none after `timeout` seconds of silence."""
-        buckets: set[int] = set()
-        wait = timeout
-        while message := await self._pubsub.get_message(timeout=wait):
-            buckets.add(int(message["data"]))
-            wait = 0.0
+    async def grown(self, seconds: float) -> set[int]:
+        """Return the buckets that have grown since the last call; none after `seconds` of silence."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._heard.wait()
+        if self._listening.done():
+            with translated():
+                await self._listening
+        self._heard.clear()
+        buckets, self._buckets = self._buckets, set()
         return buckets
+
+    async def close(self) -> None:
+        """Hear no more."""
+        while not self._listening.done():
+            self._listening.cancel()
+            await asyncio.wait([self._listening], timeout=0.1)
+        await asyncio.gather(self._listening, return_exceptions=True)
+
+    async def _listen(self) -> None:
+        try:
+            while True:
+                if message := await self._pubsub.get_message(timeout=math.inf):
+                    self._buckets.add(int(message["data"]))
+                    self._heard.set()
+        finally:
+            self._heard.set()
 
 
 def connect_feed(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Feed:
