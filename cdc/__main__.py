@@ -16,6 +16,14 @@ def topics() -> None:
 
 
 @app.command()
+def subjects() -> None:
+    """Set the registry's rule, and register the contracts of the topics."""
+    from cdc.subjects import main  # noqa: PLC0415 - each subcommand loads only what it uses
+
+    main()
+
+
+@app.command()
 def connector() -> None:
     """Keep the Debezium connector registered as its file says, and running."""
     from cdc.connect import main  # noqa: PLC0415 - each subcommand loads only what it uses

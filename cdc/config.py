@@ -20,6 +20,14 @@ class TopicsSettings(Settings):
     replication_factor: int = Field(default=1, ge=1, description="copies of each partition; 3 in a cluster")
 
 
+class SubjectsSettings(Settings):
+    """What `python -m cdc subjects` needs."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    registry_url: str = Field(description="base of the schema registry's Confluent-compatible interface")
+
+
 class ConnectorSettings(Settings):
     """What `python -m cdc connector` needs."""
 

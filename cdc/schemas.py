@@ -15,6 +15,7 @@ from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorProto
 
 TIMEOUT_SECONDS = 15.0
+_BACKWARD = {"compatibility": "BACKWARD"}
 
 
 class RegistryUnavailableError(Exception):
@@ -40,6 +41,10 @@ class SchemaRegistry:
     ) -> None:
         self._client.close()
 
+    def enforce(self) -> None:
+        """Make BACKWARD the rule of each subject without one. Raise RegistryUnavailableError."""
+        self._ask("PUT", "/config", _BACKWARD)
+
     def register(self, subject: str, file: FileDescriptor) -> int:
         """Register a file, and before it all that it imports; return its id, the same every time.
 
@@ -57,7 +62,7 @@ class SchemaRegistry:
         }
         path = f"/subjects/{quote(subject, safe='')}"
         number = self._ask("POST", f"{path}/versions", schema)["id"]
-        self._ask("PUT", f"/config/{quote(subject, safe='')}", {"compatibility": "BACKWARD"})
+        self._ask("PUT", f"/config/{quote(subject, safe='')}", _BACKWARD)
         self._versions[subject] = int(self._ask("POST", path, schema)["version"])
         return int(number)
 

@@ -103,6 +103,7 @@ def infrastructure(home: Home) -> list[Part]:
             listeners=("registry", "registry_management"),
             environment=jvm.registry_environment(home, registry_password, REGISTRY_DATABASE),
         ),
+        Step("subjects", partial(_subjects, at), needs=("registry",)),
         Program(
             "connect",
             jvm.connect_command(home),
@@ -127,7 +128,7 @@ def infrastructure(home: Home) -> list[Part]:
                 readiness.connector(at.connect_url, CONNECTOR),
                 readiness.replication_slot(superuser, SLOT),
             ),
-            needs=("connect", "database", "registry"),
+            needs=("connect", "database", "subjects"),
             environment={
                 "INVENTORY_CDC_CONNECT_URL": at.connect_url,
                 "INVENTORY_CDC_CONNECTOR_FILE": str(CONNECTOR_FILE),
@@ -174,7 +175,7 @@ def services(home: Home) -> list[Part]:
             "relay",
             _python("cdc", "relay"),
             readiness.grpc_health(at.relay),
-            needs=("topics", "registry"),
+            needs=("topics", "subjects"),
             listeners=("relay",),
             environment={
                 "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
@@ -231,11 +232,23 @@ def _python(module: str, *arguments: str) -> list[str]:
 
 
 def _topics(at: Addresses) -> None:
-    environment = {**os.environ, "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers}
-    command = _python("cdc", "topics")
+    _run(at, "topics", {"INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers})
+
+
+def _subjects(at: Addresses) -> None:
+    _run(at, "subjects", {"INVENTORY_CDC_REGISTRY_URL": f"{at.registry_url}/apis/ccompat/v7"})
+
+
+def _run(at: Addresses, name: str, environment: dict[str, str]) -> None:
+    """Run a subcommand of change data capture to its end; its output becomes its log."""
     done = subprocess.run(  # noqa: S603
-        command, env=environment, cwd=CHECKOUT, capture_output=True, text=True, check=False
+        _python("cdc", name),
+        env=os.environ | environment,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        check=False,
     )
-    at.home.log("topics").write_text(done.stdout + done.stderr)
+    at.home.log(name).write_text(done.stdout + done.stderr)
     if done.returncode:
-        raise StackError(f"creating the topics failed:\n{(done.stdout + done.stderr)[-2000:]}")
+        raise StackError(f"`cdc {name}` failed:\n{(done.stdout + done.stderr)[-2000:]}")
