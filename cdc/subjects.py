@@ -4,6 +4,7 @@ The schemas of the catalogue's rows are registered by the connector, as the tabl
 them as well.
 """
 
+import logging
 from collections.abc import Mapping
 from types import MappingProxyType
 
@@ -35,6 +36,7 @@ def main() -> None:
     """Set the rule and register the contracts; exit code 1 when the registry refuses one."""
     config = settings.load(SubjectsSettings)
     logs.configure("info", "cdc.subjects")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     with SchemaRegistry(config.registry_url) as registry:
         registry.enforce()
         for topic, file in CONTRACTS.items():
