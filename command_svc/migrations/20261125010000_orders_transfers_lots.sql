@@ -6,6 +6,8 @@ SET LOCAL statement_timeout = '60s';
 -- Items of more kinds ----------------------------------------------------------------------------
 
 -- Physical items are always counted, bundles never (their components are), digital goods as licences.
+-- A captured column that is not null needs a default that capture can tell, which is none of an array: those
+-- are nullable, and a constraint keeps them from being null.
 ALTER TABLE items
 ADD COLUMN licensed boolean NOT NULL DEFAULT false,
 ADD COLUMN lot_tracked boolean NOT NULL DEFAULT false,
@@ -15,8 +17,8 @@ ADD COLUMN length_mm bigint,
 ADD COLUMN width_mm bigint,
 ADD COLUMN height_mm bigint,
 ADD COLUMN weight_grams bigint NOT NULL DEFAULT 0,
-ADD COLUMN component_skus text [] NOT NULL DEFAULT '{}',
-ADD COLUMN component_quantities bigint [] NOT NULL DEFAULT '{}';
+ADD COLUMN component_skus text [] DEFAULT '{}',
+ADD COLUMN component_quantities bigint [] DEFAULT '{}';
 
 -- Taken back in the same transaction, with one kind more.
 -- squawk-ignore ban-drop-constraint
@@ -24,7 +26,9 @@ ALTER TABLE items DROP CONSTRAINT items_kind_check;
 ALTER TABLE items
 ADD CONSTRAINT items_kind_check CHECK (kind IN ('PHYSICAL', 'DIGITAL', 'BUNDLE')) NOT VALID,
 ADD CONSTRAINT components_are_parallel CHECK (
-    cardinality(component_quantities) = cardinality(component_skus)
+    component_skus IS NOT NULL
+    AND component_quantities IS NOT NULL
+    AND cardinality(component_quantities) = cardinality(component_skus)
 ) NOT VALID,
 ADD CONSTRAINT bundles_have_components CHECK ((kind = 'BUNDLE') = (cardinality(component_skus) > 0)) NOT VALID,
 ADD CONSTRAINT only_goods_have_lots CHECK (NOT lot_tracked OR kind = 'PHYSICAL') NOT VALID;
