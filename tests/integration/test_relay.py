@@ -16,6 +16,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cdc.events import make
+from examples.stock_events import Stock, decode, follow
 from inventory.event.v1.stock_event_pb2 import StockEvent
 from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import (
@@ -203,3 +204,25 @@ def test_a_schema_that_the_registry_refuses_stops_it(world: RelayWorld) -> None:
     relay, _ = world.start()
     assert relay.wait(60) == 1
     assert world.logged("the registry refuses a schema")
+
+
+def test_another_teams_reader_gets_the_stock_right(world: RelayWorld) -> None:
+    """The example as it stands, with a relay that is killed meanwhile."""
+    records = history(300)
+    world.write(records)
+    relay, _ = world.start(INVENTORY_CDC_BATCH_EVENTS="100")
+    until(lambda: world.committed() > 0)
+    relay.kill()
+    relay.wait()
+    world.start()
+    stock = Stock()
+    reading = follow(world.brokers, f"{world.name}.example", world.topic("stock"))
+    deadline = time.monotonic() + 60
+    while sum(version for version, _ in stock.on_hand.values()) < sum(len(one.movements) for one in records):
+        assert time.monotonic() < deadline
+        for message in next(reading):
+            stock.take(decode(message.value() or b""))
+    reading.close()
+    newest = {(one.sku, one.location_id): one for record in records for one in record.levels}
+    assert stock.on_hand == {name: (one.version, one.on_hand) for name, one in newest.items()}
+    assert (stock.repeated, stock.gaps, stock.unknown) == (0, 0, 0)

@@ -1,0 +1,1 @@
+"""How other systems use Inventory, in programs that run."""
