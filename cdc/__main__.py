@@ -60,8 +60,8 @@ def reconcile(
 
 @app.command()
 def pipeline() -> None:
-    """Watch over the pipeline: prove ledger, rows and read model all the time."""
-    from cdc.pipeline_process import main  # noqa: PLC0415 - each subcommand loads only what it uses
+    """Serve PipelineService, and prove ledger, rows and read model all the time."""
+    from cdc.pipeline.process import main  # noqa: PLC0415 - each subcommand loads only what it uses
 
     main()
 

@@ -112,8 +112,14 @@ class PipelineSettings(ServerSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX)
 
+    bootstrap_servers: str = Field(description="host:port of one or more brokers, separated by commas")
+    connect_url: str = Field(description="URL of Kafka Connect's REST interface")
+    connector_name: str = Field("inventory", description="the name the connector is registered under")
     database_url: SecretStr = Field(description="URL of the database, as a role that may read every table")
-    redis_url: SecretStr = Field(description="URL of the read model's Redis, redis://HOST:PORT/DB")
+    slot_name: str = Field("inventory", description="the replication slot that the connector reads")
+    redis_url: RedisUrl = Field(
+        description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
+    )
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generations to compare")
     reconcile_seconds: float = Field(
         30.0,
@@ -121,8 +127,19 @@ class PipelineSettings(ServerSettings):
         le=86_400,
         description="from the beginning of a reconciliation to that of the next, at least",
     )
-    drain_seconds: float = Field(
-        0.0, ge=0, le=600, description="time to report NOT_SERVING at shutdown; nobody balances over it"
+    readers: str = Field(
+        pattern=r"^[^=,\s]+=[^=,\s]+(,[^=,\s]+=[^=,\s]+)*$",
+        description="the readers of the journal, as GROUP=HOST:PORT of its health, separated by commas",
+    )
+    topic: str = Field("inventory.journal", description="the journal; one partition")
+    dead_letters_topic: str = Field(
+        "inventory.dead-letters", description="the topic of the records that a reader cannot take"
+    )
+    transactional_id: str = Field(
+        "inventory.pipeline", description="name under which dead letters are dealt with, one call at a time"
+    )
+    ask_seconds: float = Field(
+        2.0, gt=0, le=60, description="longest wait for one part when all are asked how they stand"
     )
 
 

@@ -1,6 +1,7 @@
 """The process that fans the journal out to the public topics."""
 
 import asyncio
+import logging
 import random
 import signal
 from collections.abc import AsyncIterator
@@ -92,7 +93,8 @@ async def assemble(config: RelaySettings) -> AsyncIterator[server.GrpcServer]:
     running = asyncio.create_task(process.run(), name="relay")
     running.add_done_callback(_end_process)
     try:
-        yield server.GrpcServer(config, [], dependencies=[Dependency("relay", process.check)], unavailable={})
+        dependencies = [Dependency("relay", process.check), Dependency("dead-letters", process.box.check)]
+        yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={})
     finally:
         process.stop()
         await running
@@ -108,6 +110,8 @@ def main() -> None:
     """Run until SIGTERM or SIGINT; exit code 1 when the registry refuses a schema."""
     config = settings.load(RelaySettings)
     logs.configure(config.log_level, "relay")
+    # It logs each request otherwise.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     try:
         server.run(partial(assemble, config))
     except IncompatibleSchemaError as error:

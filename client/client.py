@@ -7,6 +7,7 @@ from client.items import ItemCommands
 from client.levels import StockQueries
 from client.locations import LocationCommands
 from client.orders import OrderCommands
+from client.pipeline import PipelineAdmin
 from client.promises import OrderQueries
 from client.reservations import ReservationCommands
 from client.stock import StockCommands
@@ -23,6 +24,7 @@ class InventoryClient(
     StockQueries,
     CatalogQueries,
     OrderQueries,
+    PipelineAdmin,
 ):
     """The services behind one address, as coroutines; an asynchronous context manager.
 

@@ -18,7 +18,8 @@ Every refusal of the service arrives as the exception of its published reason
     │   ├── OrderNotFoundError
     │   ├── TransferNotFoundError
     │   ├── LotNotFoundError            the item has no such lot at the location
-    │   └── SerialNotFoundError         no unit with the serial is there to be taken
+    │   ├── SerialNotFoundError         no unit with the serial is there to be taken
+    │   └── DeadLetterNotFoundError     no dead letter has the id, or it has been dealt with
     ├── AlreadyExistsError
     │   ├── ItemAlreadyExistsError
     │   ├── LocationAlreadyExistsError
@@ -130,6 +131,10 @@ class WatchTooSlowError(InventoryError):
 
 class NotFoundError(InventoryError):
     """What the call is about does not exist."""
+
+
+class DeadLetterNotFoundError(NotFoundError):
+    """No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
 
 
 class ItemNotFoundError(NotFoundError):

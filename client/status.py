@@ -60,6 +60,7 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "INVALID_CURSOR": errors.InvalidCursorError,
         "CURSOR_EXPIRED": errors.CursorExpiredError,
         "WATCH_TOO_SLOW": errors.WatchTooSlowError,
+        "DEAD_LETTER_NOT_FOUND": errors.DeadLetterNotFoundError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -72,6 +72,7 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_INVALID_CURSOR: grpc.StatusCode.INVALID_ARGUMENT,
         error_reason_pb2.ERROR_REASON_CURSOR_EXPIRED: grpc.StatusCode.OUT_OF_RANGE,
         error_reason_pb2.ERROR_REASON_WATCH_TOO_SLOW: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        error_reason_pb2.ERROR_REASON_DEAD_LETTER_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     }
 )
 

@@ -6,6 +6,7 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
+from inventory.admin.v1 import pipeline_service_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
@@ -23,6 +24,7 @@ __all__ = ["PUBLIC_SERVICES", "add_reflection_to_server"]
 PUBLIC_SERVICES: tuple[str, ...] = tuple(
     service.full_name
     for contract in (
+        pipeline_service_pb2,
         item_command_service_pb2,
         location_command_service_pb2,
         order_command_service_pb2,

@@ -44,7 +44,7 @@ class Addresses:
 
     @property
     def pipeline(self) -> str:
-        """`host:port` of the process that watches over the pipeline."""
+        """`host:port` of PipelineService itself, behind Envoy."""
         return self.home.ports.address("pipeline")
 
     @property

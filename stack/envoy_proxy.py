@@ -30,7 +30,7 @@ def prepare(home: Home) -> None:
     """Render the configuration and have Envoy validate it; StackError with its complaint if it does not."""
     values = {
         "host": HOST,
-        **{name: home.ports[name] for name in ("envoy", "envoy_admin", "command", "query")},
+        **{name: home.ports[name] for name in ("envoy", "envoy_admin", "command", "query", "pipeline")},
     }
     config = home.config / "envoy.yaml"
     config.write_text(Template(TEMPLATE.read_text()).substitute(values))

@@ -184,18 +184,6 @@ def services(home: Home) -> list[Part]:
             },
         ),
         Program(
-            "pipeline",
-            _python("cdc", "pipeline"),
-            readiness.grpc_health(at.pipeline),
-            needs=("database", "valkey"),
-            listeners=("pipeline",),
-            environment={
-                "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
-                "INVENTORY_CDC_REDIS_URL": at.redis_url,
-                "INVENTORY_CDC_LISTEN": at.pipeline,
-            },
-        ),
-        Program(
             "query",
             _python("query_svc"),
             readiness.grpc_health(at.query),
@@ -210,16 +198,33 @@ def services(home: Home) -> list[Part]:
             },
         ),
         Program(
+            "pipeline",
+            _python("cdc", "pipeline"),
+            readiness.grpc_health(at.pipeline),
+            needs=("database", "topics", "valkey"),
+            listeners=("pipeline",),
+            environment={
+                "INVENTORY_CDC_LISTEN": at.pipeline,
+                "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+                "INVENTORY_CDC_CONNECT_URL": at.connect_url,
+                "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+                "INVENTORY_CDC_REDIS_URL": at.redis_url,
+                "INVENTORY_CDC_READERS": (f"inventory.projector={at.projector},inventory.relay={at.relay}"),
+                "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
+            },
+        ),
+        Program(
             "envoy",
             envoy_proxy.command(home),
             readiness.every(
                 readiness.http(f"{envoy_admin}/ready", "LIVE"),
-                # Envoy has seen for itself that both services are healthy.
+                # Envoy has seen for itself that the services are healthy.
                 readiness.http(f"{envoy_admin}/clusters", f"command::{at.command}::health_flags::healthy"),
                 readiness.http(f"{envoy_admin}/clusters", f"query::{at.query}::health_flags::healthy"),
+                readiness.http(f"{envoy_admin}/clusters", f"pipeline::{at.pipeline}::health_flags::healthy"),
                 readiness.grpc_listener(at.envoy),
             ),
-            needs=("command", "query", "projector"),
+            needs=("command", "query", "projector", "pipeline"),
             listeners=("envoy", "envoy_admin"),
             prepare=partial(envoy_proxy.prepare, home),
             access_log=True,

@@ -58,6 +58,7 @@ FIGURES = {
     "SERIAL_ALREADY_PRESENT": ["sku", "serial", "location_id"],
     "SERIAL_NOT_FOUND": ["sku", "location_id", "serial"],
     "SERIALS_REQUIRED": ["sku", "location_id", "lot_id", "requested", "serials"],
+    "DEAD_LETTER_NOT_FOUND": ["dead_letter_id"],
     "INVALID_CONSISTENCY_TOKEN": ["consistency_token"],
     "INVALID_CURSOR": ["cursor"],
     "CURSOR_EXPIRED": [],

@@ -17,6 +17,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from client import InventoryClient, InventoryError, RetryPolicy
 from client.connection import Connection
 from client.status import BY_REASON
+from inventory.admin.v1 import pipeline_service_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
@@ -30,6 +31,7 @@ from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb
 PROTO = Path(__file__).parents[3] / "proto"
 
 FILES: list[FileDescriptor] = [
+    pipeline_service_pb2.DESCRIPTOR,
     item_command_service_pb2.DESCRIPTOR,
     location_command_service_pb2.DESCRIPTOR,
     order_command_service_pb2.DESCRIPTOR,
@@ -108,7 +110,7 @@ async def services() -> AsyncIterator[tuple[Services, InventoryClient]]:
 def test_every_service_of_the_contracts_is_looked_at() -> None:
     published = [
         name
-        for side in ("command", "query")
+        for side in ("admin", "command", "query")
         for contract in (PROTO / "inventory" / side / "v1").glob("*.proto")
         for name in re.findall(r"^service (\w+)", contract.read_text(), re.MULTILINE)
     ]

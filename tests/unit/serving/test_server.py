@@ -107,6 +107,7 @@ async def test_reflection_describes_the_whole_public_contract(version: str) -> N
     names = {entry.name for entry in listed.list_services_response.service}
     assert names == {
         "grpc.health.v1.Health",
+        "inventory.admin.v1.PipelineService",
         "inventory.command.v1.ItemCommandService",
         "inventory.command.v1.LocationCommandService",
         "inventory.command.v1.OrderCommandService",

@@ -168,6 +168,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit (of the
     watch, or of the server for all).
     """
+    ERROR_REASON_DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 44
+    """NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -321,4 +323,6 @@ ERROR_REASON_WATCH_TOO_SLOW: ErrorReason.ValueType  # 43
 take the newest of each level alone. Metadata: waiting (the changes or levels that waited), limit (of the
 watch, or of the server for all).
 """
+ERROR_REASON_DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 44
+"""NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

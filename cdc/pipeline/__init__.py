@@ -1,0 +1,1 @@
+"""PipelineService: how changes travel, for operators, and what could not travel on."""

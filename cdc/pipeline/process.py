@@ -1,0 +1,128 @@
+"""The process that watches over the pipeline: it serves PipelineService, and proves everything all the time."""
+
+import asyncio
+import logging
+import signal
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from functools import partial
+from typing import TypeVar
+
+import httpx
+
+from cdc.config import PipelineSettings
+from cdc.dead_letter_topic import DeadLettersUnavailableError, DeadLetterTopic
+from cdc.pipeline.database import PipelineDatabase
+from cdc.pipeline.lag import Lags
+from cdc.pipeline.letters import Letters
+from cdc.pipeline.readers import Readers
+from cdc.pipeline.service import Pipeline
+from cdc.pipeline.status import PipelineStatus
+from cdc.publisher import Publisher, PublishError
+from cdc.reconcile import Reconciler
+from inventory.admin.v1 import pipeline_service_pb2 as pb
+from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
+from query_svc.read_model import connect
+from serving import logs, server, settings
+from serving.health import Dependency
+from serving.validation import warm
+
+T = TypeVar("T")
+
+
+class ReconciliationError(Exception):
+    """The reconciliation cannot go on at present; the message says why."""
+
+
+@asynccontextmanager
+async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]:
+    """Yield the server, not yet listening; close what it stands on afterwards."""
+    warm(
+        pb.GetPipelineStatusRequest,
+        pb.ListDeadLettersRequest,
+        pb.ReplayDeadLettersRequest,
+        pb.DiscardDeadLettersRequest,
+    )
+    topic = DeadLetterTopic(config.bootstrap_servers, config.dead_letters_topic)
+    letters = Letters(topic, partial(Publisher, config.bootstrap_servers, config.transactional_id))
+    lags = Lags(config.bootstrap_servers, config.topic, config.ask_seconds)
+    readers = Readers(_addresses(config.readers), config.ask_seconds)
+    view = connect(
+        config.redis_url.get_secret_value(), generation=config.generation, timeout=config.ask_seconds
+    )
+    # What reads the topic of dead letters is one consumer: one thing after the other.
+    thread = ThreadPoolExecutor(1, "dead letters")
+
+    async def call(function: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(thread, function)
+
+    async with (
+        httpx.AsyncClient(base_url=config.connect_url, timeout=config.ask_seconds, trust_env=False) as rest,
+        view,
+    ):
+        reconciler = Reconciler(
+            config.database_url.get_secret_value(), view, interval=config.reconcile_seconds
+        )
+
+        async def reconciling() -> None:
+            if reconciler.status.trouble:
+                raise ReconciliationError(reconciler.status.trouble)
+
+        running = asyncio.create_task(reconciler.run(), name="reconciliation")
+        running.add_done_callback(_end_process)
+        status = PipelineStatus(
+            lags=lags,
+            readers=readers,
+            database=PipelineDatabase(config.database_url.get_secret_value(), config.ask_seconds),
+            slot_name=config.slot_name,
+            connect=rest,
+            connector_name=config.connector_name,
+            view=view,
+            counts=lambda: asyncio.wait_for(call(letters.counts), config.ask_seconds),
+        )
+        pipeline = Pipeline(status, letters, call)
+        try:
+            yield server.GrpcServer(
+                config,
+                [
+                    server.Service(
+                        "inventory.admin.v1.PipelineService",
+                        partial(add_PipelineServiceServicer_to_server, pipeline),
+                    )
+                ],
+                # The status is told without any of them.
+                dependencies=[
+                    Dependency("broker", lambda: asyncio.to_thread(lags.ask), required=False),
+                    Dependency("reconciliation", reconciling, required=False),
+                ],
+                unavailable={DeadLettersUnavailableError: "broker", PublishError: "broker"},
+            )
+        finally:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            await readers.close()
+            await call(topic.close)
+            await call(lags.close)
+            thread.shutdown()
+
+
+def _end_process(reconciliation: asyncio.Task[None]) -> None:
+    """End the process of a reconciliation that has broken: whoever keeps the process sees that."""
+    if not reconciliation.cancelled() and reconciliation.exception() is not None:
+        signal.raise_signal(signal.SIGTERM)
+
+
+def _addresses(readers: str) -> dict[str, str]:
+    """Return the address of each reader in GROUP=HOST:PORT, separated by commas."""
+    return dict(one.split("=", 1) for one in readers.split(","))
+
+
+def main() -> None:
+    """Serve until SIGTERM or SIGINT."""
+    config = settings.load(PipelineSettings)
+    logs.configure(config.log_level, "pipeline")
+    # It logs each request otherwise.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    server.run(partial(assemble, config))

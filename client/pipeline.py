@@ -1,0 +1,51 @@
+"""The pipeline from the database to the view and to the public topics: looked at, and kept going."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from client.connection import Connection
+from inventory.admin.v1 import pipeline_service_pb2 as pb
+from inventory.admin.v1.pipeline_service_pb2_grpc import PipelineServiceStub
+
+if TYPE_CHECKING:
+    from inventory.admin.v1.pipeline_service_pb2_grpc import PipelineServiceAsyncStub
+
+
+class PipelineAdmin(Connection):
+    """The calls of PipelineService."""
+
+    @cached_property
+    def _pipeline(self) -> PipelineServiceAsyncStub:
+        return PipelineServiceStub(self._channel)
+
+    async def get_pipeline_status(
+        self, request: pb.GetPipelineStatusRequest, *, timeout: float | None = None
+    ) -> pb.GetPipelineStatusResponse:
+        """Read how everything stands; parts that do not answer are named in the answer."""
+        return await self._call(self._pipeline.GetPipelineStatus, request, timeout)
+
+    async def list_dead_letters(
+        self, request: pb.ListDeadLettersRequest, *, timeout: float | None = None
+    ) -> pb.ListDeadLettersResponse:
+        """Read a page of the dead letters. Raises InvalidPageTokenError."""
+        return await self._call(self._pipeline.ListDeadLetters, request, timeout)
+
+    async def replay_dead_letters(
+        self, request: pb.ReplayDeadLettersRequest, *, timeout: float | None = None
+    ) -> pb.ReplayDeadLettersResponse:
+        """Write the records of dead letters once more, all or none. Raises DeadLetterNotFoundError.
+
+        An attempt whose answer was lost makes the next one find nothing: then they have been replayed.
+        """
+        return await self._call(self._pipeline.ReplayDeadLetters, request, timeout)
+
+    async def discard_dead_letters(
+        self, request: pb.DiscardDeadLettersRequest, *, timeout: float | None = None
+    ) -> pb.DiscardDeadLettersResponse:
+        """Give dead letters up for a reason, all or none. Raises DeadLetterNotFoundError.
+
+        An attempt whose answer was lost makes the next one find nothing: then they have been given up.
+        """
+        return await self._call(self._pipeline.DiscardDeadLetters, request, timeout)

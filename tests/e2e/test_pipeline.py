@@ -1,0 +1,79 @@
+"""The pipeline as it runs, looked at through the front door; and the events of a command, told in public."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from uuid import uuid4
+
+import pytest
+
+from cdc.topics import STOCK_EVENTS
+from client import DeadLetterNotFoundError, InventoryClient
+from inventory.admin.v1 import pipeline_service_pb2 as pb
+from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
+from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
+from inventory.command.v1.stock_command_service_pb2 import AddStockRequest
+from inventory.event.v1.stock_event_pb2 import StockEvent
+from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
+from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
+from tests.integration.relay_world import PARTITIONS, read, until
+from tests.stack_fixture import RunningStack
+
+pytestmark = pytest.mark.stack
+
+PATIENCE = 30.0
+
+
+@pytest.fixture
+async def client(stack: RunningStack) -> AsyncIterator[InventoryClient]:
+    async with InventoryClient(stack.envoy, actor="operator", timeout=PATIENCE) as client:
+        yield client
+
+
+async def test_everything_runs_and_the_view_is_fresh(client: InventoryClient) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            status = await client.get_pipeline_status(pb.GetPipelineStatusRequest())
+            if status.HasField("view_age") and status.view_age.ToTimedelta().total_seconds() < 1:
+                break
+            await asyncio.sleep(0.2)
+    assert [(one.name, one.state) for one in status.readers] == [
+        ("inventory.projector", pb.READER_STATE_READING),
+        ("inventory.relay", pb.READER_STATE_READING),
+    ]
+    assert all(len(one.partitions) == 1 for one in status.readers)
+    assert status.connector.state == "RUNNING"
+    assert [task.state for task in status.connector.tasks] == ["RUNNING"]
+    assert status.slot.active
+    assert status.slot.wal_status in {"reserved", "extended"}
+    assert not status.unavailable
+
+
+async def test_a_dead_letter_that_is_not_there_has_its_reason(client: InventoryClient) -> None:
+    with pytest.raises(DeadLetterNotFoundError):
+        await client.replay_dead_letters(pb.ReplayDeadLettersRequest(dead_letter_ids=["none"]))
+
+
+async def test_what_a_command_does_is_told_in_public(stack: RunningStack, client: InventoryClient) -> None:
+    name = uuid4().hex[:8]
+    await client.create_item(CreateItemRequest(sku=f"MUG-{name}", name="Mug"))
+    await client.create_location(
+        CreateLocationRequest(location_id=f"place-{name}", name="Place", kind=LOCATION_KIND_STORE)
+    )
+    answer = await client.add_stock(
+        AddStockRequest(
+            sku=f"MUG-{name}", location_id=f"place-{name}", quantity=5, reason=MOVEMENT_REASON_RECEIPT
+        )
+    )
+    key = f"MUG-{name}@place-{name}"
+
+    def told() -> list[StockEvent]:
+        records = read(stack.bootstrap_servers, STOCK_EVENTS, PARTITIONS)
+        return [StockEvent.FromString(one.value[6:]) for one in records if one.key == key]
+
+    await asyncio.to_thread(until, lambda: bool(told()))
+    (event,) = told()
+    assert event.stock_added.quantity == 5
+    assert event.level == answer.level
+    assert event.entry.actor == "operator"
