@@ -1,4 +1,4 @@
-"""The process that watches over the pipeline: it serves PipelineService, and proves everything all the time."""
+"""The process that watches over the pipeline: it serves PipelineService, and proves all books as it runs."""
 
 import asyncio
 import logging
