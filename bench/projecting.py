@@ -30,7 +30,7 @@ from inventory.type.v1.stock_pb2 import (
     MOVEMENT_REASON_RECEIPT,
     StockQuantities,
 )
-from query_svc.read_model.keys import GENERATION, Keys
+from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from tests.redis_server import binaries, redis_server
 from tests.stack_fixture import RunningStack
 
@@ -67,7 +67,8 @@ class Journal:
 class Projected:
     """What came of a journal: changes applied a second, µs of CPU for each by part, and the share of others.
 
-    redis_bytes: what each level has added to the memory of Valkey.
+    redis_bytes: what each level has added to the memory of Valkey, the feed apart, which is bounded and does
+    not grow with them: `feed_bytes`.
     """
 
     journal: Journal
@@ -75,6 +76,7 @@ class Projected:
     cpu: dict[str, float]
     others: float
     redis_bytes: float
+    feed_bytes: int
 
 
 @contextmanager
@@ -99,8 +101,10 @@ def projected(stack: RunningStack, journal: Journal) -> Iterator[tuple[Projected
         ) as running:
             changes, seconds, used = _follow(client, journal, running.pid)
             each = {part: spent / changes for part, spent in used.parts.items()}
-            held = (_memory(client) - empty) / journal.levels
-            yield Projected(journal, changes / seconds, each, used.others, held), running, server.url
+            feed = _feed(client)
+            held = (_memory(client) - empty - feed) / journal.levels
+            came = Projected(journal, changes / seconds, each, used.others, held, feed)
+            yield came, running, server.url
 
 
 def _follow(client: redis.Redis, journal: Journal, pid: int) -> tuple[int, float, cpu.Usage]:
@@ -123,6 +127,12 @@ def _position(client: redis.Redis) -> int:
     """Return the offset up to which the view holds the journal, 0 if there is none."""
     held = cast("dict[bytes, bytes]", client.hgetall(Keys(GENERATION).mark_positions))
     return max((int(offset) for name, offset in held.items() if name.endswith(b"-0")), default=0)
+
+
+def _feed(client: redis.Redis) -> int:
+    """Return the bytes that the feeds of all buckets take."""
+    keys = (Keys(GENERATION).feed(bucket) for bucket in range(BUCKETS))
+    return sum(int(client.memory_usage(key, samples=0) or 0) for key in keys)
 
 
 def _memory(client: redis.Redis) -> int:

@@ -14,7 +14,7 @@ from bench.table import judged
 P50, P99 = 0.010, 0.050
 CATCH_UP_SECONDS, CATCH_UP_CHANGES = 10.0, 100_000
 LEVEL_BYTES = 400
-MILLI, MICRO = 1e3, 1e6
+MILLI, MICRO, MEGA = 1e3, 1e6, 1e6
 
 
 def freshness_table(fresh: Freshness) -> Table:
@@ -46,7 +46,7 @@ def burst_table(bursts: Sequence[CaughtUp]) -> Table:
 def projector_table(came: Sequence[Projected]) -> Table:
     """Return the table of what one projector process applies, and what the read model keeps of it."""
     cost = "µs of CPU a change:\nprojector, valkey"
-    headers = ("journal", "records/s", "changes/s", cost, "others' CPU", "bytes a level")
+    headers = ("journal", "records/s", "changes/s", cost, "others' CPU", "bytes a level", "feed MB")
     table = Table(*headers, title="one projector process, Valkey of its own")
     for one in came:
         table.add_row(
@@ -56,5 +56,6 @@ def projector_table(came: Sequence[Projected]) -> Table:
             ", ".join(f"{seconds * MICRO:.1f}" for seconds in one.cpu.values()),
             f"{one.others:.0%}",
             judged(f"{one.redis_bytes:.0f}", f"< {LEVEL_BYTES}", reached=one.redis_bytes < LEVEL_BYTES),
+            f"{one.feed_bytes / MEGA:.1f}",
         )
     return table
