@@ -9,6 +9,7 @@ import random
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from threading import Event as Flag
+from time import monotonic
 
 import structlog
 
@@ -67,6 +68,13 @@ class Relay:
         self._known_until = 0
         self._outgoing: list[Outgoing] = []
         self._getting_on = False
+        self._step_began: float | None = None
+
+    @property
+    def step_seconds(self) -> float:
+        """For how long the present step has taken: 0 between steps, and while it waits of its own will."""
+        began = self._step_began
+        return 0.0 if began is None else monotonic() - began
 
     @property
     def reading(self) -> bool:
@@ -78,15 +86,19 @@ class Relay:
         failures = 0
         try:
             while not self._stopping.is_set():
+                self._step_began = monotonic()
                 try:
                     self._step()
+                    self._step_began = None
                     if self.reading:
                         failures = 0
                 except (PublishError, JournalUnavailableError, DeadLettersUnavailableError) as error:
                     log.warning("starting over from the committed position", cause=repr(error))
                     failures += 1
+                    self._step_began = None
                     self._pause(failures)
                 except DeadLettersFullError:
+                    self._step_began = None
                     self._pause_until_room()
                 except OffsetOutOfRangeError as error:
                     self._records_gone(str(error))

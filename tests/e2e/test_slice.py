@@ -321,7 +321,7 @@ async def test_reflection_tells_the_whole_contract(stack: RunningStack, version:
         )
         listed, *files = [answer async for answer in reflect(iter(requests), timeout=10)]
     assert {service.name for service in listed.list_services_response.service} == set(PUBLIC_SERVICES)
-    assert len(PUBLIC_SERVICES) == 10
+    assert len(PUBLIC_SERVICES) == 11
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in files)
 
 
