@@ -133,24 +133,24 @@ class RelayWorld:
         return text in self.logs[-1].read_text()
 
     def committed(self) -> int:
-        """Return the position that the group has committed."""
+        """Return the position that the group has committed, as soon as the broker can tell."""
         partitions = [ConsumerGroupTopicPartitions(self.name, [TopicPartition(self.journal, 0)])]
-        asked = self._admin.list_consumer_group_offsets(partitions, request_timeout=5)
-        (found,) = asked.values()
-        return int(found.result().topic_partitions[0].offset)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                asked = self._admin.list_consumer_group_offsets(partitions, request_timeout=5)
+                (found,) = asked.values()
+                return int(found.result().topic_partitions[0].offset)
+            except KafkaException:
+                # It is only starting, or was away: a client may not find the coordinator again then.
+                if time.monotonic() > deadline:
+                    raise
+                self._admin = AdminClient({"bootstrap.servers": self.brokers})
+                time.sleep(0.2)
 
     def relayed(self, number: int) -> None:
-        """Wait until the position is committed, whatever the broker goes through meanwhile."""
-
-        def reached() -> bool:
-            try:
-                return self.committed() >= number
-            except KafkaException:
-                # A client that has lost the broker may not find the group's coordinator again.
-                self._admin = AdminClient({"bootstrap.servers": self.brokers})
-                return False
-
-        until(reached)
+        """Wait until the position is committed."""
+        until(lambda: self.committed() >= number)
 
     def told(self, name: str = "stock", isolation: str = "read_committed") -> list[Told]:
         """Return all that a reader of a topic sees now, the records of each partition in order."""
@@ -164,9 +164,14 @@ class RelayWorld:
                 {"bootstrap.servers": self.brokers, "group.id": "test", "isolation.level": isolation}
             )
             places = [TopicPartition(self.topic("stock"), number) for number in range(PARTITIONS)]
-            extents = [consumer.get_watermark_offsets(place, PATIENCE) for place in places]
+            try:
+                extents = [consumer.get_watermark_offsets(place, PATIENCE) for place in places]
+            except KafkaException:
+                # Made so lately that its partitions are not ready: there is nothing in them.
+                return False
+            finally:
+                consumer.close()
             ends.append(sum(extent[1] for extent in extents if extent))
-            consumer.close()
         return ends[0] > ends[1]
 
     def close(self) -> None:

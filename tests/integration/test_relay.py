@@ -147,7 +147,7 @@ def test_killed_in_the_middle_of_a_transaction_it_tells_each_event_once(world: R
     records = history(3000)
     world.write(records)
     for _ in range(2):
-        relay, _ = world.start(INVENTORY_CDC_BATCH_EVENTS="1000")
+        relay, _ = world.start(INVENTORY_CDC_BATCH_EVENTS="300")
         caught = False
         while not caught and world.committed() < len(records):
             os.kill(relay.pid, signal.SIGSTOP)
