@@ -121,12 +121,14 @@ bench-rebuild: venv ## Measure a rebuild of a million levels (QUICK=1: a tenth)
 ##—— Generated files —————————————————————————————————————————————————————————————————————————————
 
 .PHONY: gen
-gen: venv ## Generate the code of the contracts into gen/
+gen: venv ## Generate the code of the contracts into gen/, and what follows from their table of roles
 	@$(PYTHON) tools/generate.py
+	@$(PYTHON) tools/roles.py
 
 .PHONY: check-gen
-check-gen: venv ## Check that gen/ is what the contracts generate
+check-gen: venv ## Check that gen/ and what else is generated is what the contracts generate
 	@$(PYTHON) tools/generate.py --check
+	@$(PYTHON) tools/roles.py --check
 
 .PHONY: breaking
 breaking: venv ## Check that the contracts still keep what the last release promised

@@ -6,37 +6,15 @@ import grpc
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from inventory.admin.v1 import pipeline_service_pb2
-from inventory.command.v1 import (
-    item_command_service_pb2,
-    location_command_service_pb2,
-    order_command_service_pb2,
-    reservation_command_service_pb2,
-    stock_command_service_pb2,
-    transfer_command_service_pb2,
-)
-from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb2, stock_query_service_pb2
+from serving.contracts import SERVICES
 
 __all__ = ["PUBLIC_SERVICES", "add_reflection_to_server"]
 
 # One address fronts all services and sends a reflection call to any of them: so each server describes
 # the whole public contract, not only the part that it serves itself.
-PUBLIC_SERVICES: tuple[str, ...] = tuple(
-    service.full_name
-    for contract in (
-        pipeline_service_pb2,
-        item_command_service_pb2,
-        location_command_service_pb2,
-        order_command_service_pb2,
-        reservation_command_service_pb2,
-        stock_command_service_pb2,
-        transfer_command_service_pb2,
-        catalog_query_service_pb2,
-        order_query_service_pb2,
-        stock_query_service_pb2,
-        health_pb2,
-    )
-    for service in contract.DESCRIPTOR.services_by_name.values()
+PUBLIC_SERVICES: tuple[str, ...] = (
+    *(service.full_name for service in SERVICES),
+    *(service.full_name for service in health_pb2.DESCRIPTOR.services_by_name.values()),
 )
 
 

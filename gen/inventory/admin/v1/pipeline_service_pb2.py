@@ -26,9 +26,10 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from inventory.journal.v1 import transaction_pb2 as inventory_dot_journal_dot_v1_dot_transaction__pb2
+from inventory.type.v1 import access_pb2 as inventory_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)inventory/admin/v1/pipeline_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&inventory/journal/v1/transaction.proto\"\x1a\n\x18GetPipelineStatusRequest\"\xc6\x02\n\x19GetPipelineStatusResponse\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07readers\x18\x02 \x03(\x0b\x32 .inventory.admin.v1.ReaderStatus\x12\x36\n\tconnector\x18\x03 \x01(\x0b\x32#.inventory.admin.v1.ConnectorStatus\x12,\n\x04slot\x18\x04 \x01(\x0b\x32\x1e.inventory.admin.v1.SlotStatus\x12+\n\x08view_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0bunavailable\x18\x06 \x03(\x0b\x32#.inventory.admin.v1.UnavailablePart\"\x9d\x01\n\x0cReaderStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\x12\x34\n\npartitions\x18\x03 \x03(\x0b\x32 .inventory.admin.v1.PartitionLag\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x05\"\\\n\x0cPartitionLag\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\"R\n\x0f\x43onnectorStatus\x12\r\n\x05state\x18\x01 \x01(\t\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.inventory.admin.v1.ConnectorTask\">\n\rConnectorTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x05\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"V\n\nSlotStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x16\n\x0eretained_bytes\x18\x03 \x01(\x03\x12\x12\n\nwal_status\x18\x04 \x01(\t\".\n\x0fUnavailablePart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"m\n\x16ListDeadLettersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06reader\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"h\n\x17ListDeadLettersResponse\x12\x34\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdc\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".inventory.admin.v1.DeadLetterKind\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\x05\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\x13\n\x0bretry_count\x18\x08 \x01(\x05\x12-\n\tfail_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bvalue_bytes\x18\n \x01(\x03\x12\x38\n\x0btransaction\x18\x0b \x01(\x0b\x32!.inventory.journal.v1.TransactionH\x00\x12\x15\n\x0bundecodable\x18\x0c \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"J\n\x18ReplayDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\"3\n\x19ReplayDeadLettersResponse\x12\x16\n\x0ereplayed_count\x18\x01 \x01(\x05\"g\n\x19\x44iscardDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"5\n\x1a\x44iscardDeadLettersResponse\x12\x17\n\x0f\x64iscarded_count\x18\x01 \x01(\x05*\x96\x01\n\x0bReaderState\x12\x1c\n\x18READER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14READER_STATE_READING\x10\x01\x12\x17\n\x13READER_STATE_HALTED\x10\x02\x12\x18\n\x14READER_STATE_WAITING\x10\x03\x12\x1c\n\x18READER_STATE_UNREACHABLE\x10\x04*\xda\x01\n\x0e\x44\x65\x61\x64LetterKind\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNDECODABLE\x10\x01\x12!\n\x1d\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_TYPE\x10\x02\x12#\n\x1f\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_SCHEMA\x10\x03\x12\x1e\n\x1a\x44\x45\x41\x44_LETTER_KIND_OVERSIZED\x10\x04\x12\x1c\n\x18\x44\x45\x41\x44_LETTER_KIND_REFUSED\x10\x05\x32\xd6\x03\n\x0fPipelineService\x12p\n\x11GetPipelineStatus\x12,.inventory.admin.v1.GetPipelineStatusRequest\x1a-.inventory.admin.v1.GetPipelineStatusResponse\x12j\n\x0fListDeadLetters\x12*.inventory.admin.v1.ListDeadLettersRequest\x1a+.inventory.admin.v1.ListDeadLettersResponse\x12p\n\x11ReplayDeadLetters\x12,.inventory.admin.v1.ReplayDeadLettersRequest\x1a-.inventory.admin.v1.ReplayDeadLettersResponse\x12s\n\x12\x44iscardDeadLetters\x12-.inventory.admin.v1.DiscardDeadLettersRequest\x1a..inventory.admin.v1.DiscardDeadLettersResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)inventory/admin/v1/pipeline_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&inventory/journal/v1/transaction.proto\x1a\x1einventory/type/v1/access.proto\"\x1a\n\x18GetPipelineStatusRequest\"\xc6\x02\n\x19GetPipelineStatusResponse\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07readers\x18\x02 \x03(\x0b\x32 .inventory.admin.v1.ReaderStatus\x12\x36\n\tconnector\x18\x03 \x01(\x0b\x32#.inventory.admin.v1.ConnectorStatus\x12,\n\x04slot\x18\x04 \x01(\x0b\x32\x1e.inventory.admin.v1.SlotStatus\x12+\n\x08view_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0bunavailable\x18\x06 \x03(\x0b\x32#.inventory.admin.v1.UnavailablePart\"\x9d\x01\n\x0cReaderStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\x12\x34\n\npartitions\x18\x03 \x03(\x0b\x32 .inventory.admin.v1.PartitionLag\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x05\"\\\n\x0cPartitionLag\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\"R\n\x0f\x43onnectorStatus\x12\r\n\x05state\x18\x01 \x01(\t\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.inventory.admin.v1.ConnectorTask\">\n\rConnectorTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x05\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"V\n\nSlotStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x16\n\x0eretained_bytes\x18\x03 \x01(\x03\x12\x12\n\nwal_status\x18\x04 \x01(\t\".\n\x0fUnavailablePart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"m\n\x16ListDeadLettersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06reader\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"h\n\x17ListDeadLettersResponse\x12\x34\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdc\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".inventory.admin.v1.DeadLetterKind\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\x05\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\x13\n\x0bretry_count\x18\x08 \x01(\x05\x12-\n\tfail_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bvalue_bytes\x18\n \x01(\x03\x12\x38\n\x0btransaction\x18\x0b \x01(\x0b\x32!.inventory.journal.v1.TransactionH\x00\x12\x15\n\x0bundecodable\x18\x0c \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"J\n\x18ReplayDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\"3\n\x19ReplayDeadLettersResponse\x12\x16\n\x0ereplayed_count\x18\x01 \x01(\x05\"g\n\x19\x44iscardDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"5\n\x1a\x44iscardDeadLettersResponse\x12\x17\n\x0f\x64iscarded_count\x18\x01 \x01(\x05*\x96\x01\n\x0bReaderState\x12\x1c\n\x18READER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14READER_STATE_READING\x10\x01\x12\x17\n\x13READER_STATE_HALTED\x10\x02\x12\x18\n\x14READER_STATE_WAITING\x10\x03\x12\x1c\n\x18READER_STATE_UNREACHABLE\x10\x04*\xda\x01\n\x0e\x44\x65\x61\x64LetterKind\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNDECODABLE\x10\x01\x12!\n\x1d\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_TYPE\x10\x02\x12#\n\x1f\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_SCHEMA\x10\x03\x12\x1e\n\x1a\x44\x45\x41\x44_LETTER_KIND_OVERSIZED\x10\x04\x12\x1c\n\x18\x44\x45\x41\x44_LETTER_KIND_REFUSED\x10\x05\x32\xfc\x03\n\x0fPipelineService\x12y\n\x11GetPipelineStatus\x12,.inventory.admin.v1.GetPipelineStatusRequest\x1a-.inventory.admin.v1.GetPipelineStatusResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12s\n\x0fListDeadLetters\x12*.inventory.admin.v1.ListDeadLettersRequest\x1a+.inventory.admin.v1.ListDeadLettersResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12y\n\x11ReplayDeadLetters\x12,.inventory.admin.v1.ReplayDeadLettersRequest\x1a-.inventory.admin.v1.ReplayDeadLettersResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12~\n\x12\x44iscardDeadLetters\x12-.inventory.admin.v1.DiscardDeadLettersRequest\x1a..inventory.admin.v1.DiscardDeadLettersResponse\"\t\xc2\xda\x18\x05\n\x01\x06\x10\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -47,40 +48,48 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISCARDDEADLETTERSREQUEST'].fields_by_name['dead_letter_ids']._serialized_options = b'\272H\022\222\001\017\010\001\020d\030\001\"\007r\005\020\001\030\200\004'
   _globals['_DISCARDDEADLETTERSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_DISCARDDEADLETTERSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
-  _globals['_READERSTATE']._serialized_start=1952
-  _globals['_READERSTATE']._serialized_end=2102
-  _globals['_DEADLETTERKIND']._serialized_start=2105
-  _globals['_DEADLETTERKIND']._serialized_end=2323
-  _globals['_GETPIPELINESTATUSREQUEST']._serialized_start=199
-  _globals['_GETPIPELINESTATUSREQUEST']._serialized_end=225
-  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_start=228
-  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_end=554
-  _globals['_READERSTATUS']._serialized_start=557
-  _globals['_READERSTATUS']._serialized_end=714
-  _globals['_PARTITIONLAG']._serialized_start=716
-  _globals['_PARTITIONLAG']._serialized_end=808
-  _globals['_CONNECTORSTATUS']._serialized_start=810
-  _globals['_CONNECTORSTATUS']._serialized_end=892
-  _globals['_CONNECTORTASK']._serialized_start=894
-  _globals['_CONNECTORTASK']._serialized_end=956
-  _globals['_SLOTSTATUS']._serialized_start=958
-  _globals['_SLOTSTATUS']._serialized_end=1044
-  _globals['_UNAVAILABLEPART']._serialized_start=1046
-  _globals['_UNAVAILABLEPART']._serialized_end=1092
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1094
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1203
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1205
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1309
-  _globals['_DEADLETTER']._serialized_start=1312
-  _globals['_DEADLETTER']._serialized_end=1660
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1662
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1736
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1738
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1789
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=1791
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=1894
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=1896
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=1949
-  _globals['_PIPELINESERVICE']._serialized_start=2326
-  _globals['_PIPELINESERVICE']._serialized_end=2796
+  _globals['_PIPELINESERVICE'].methods_by_name['GetPipelineStatus']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['GetPipelineStatus']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['ReplayDeadLetters']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['ReplayDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['DiscardDeadLetters']._loaded_options = None
+  _globals['_PIPELINESERVICE'].methods_by_name['DiscardDeadLetters']._serialized_options = b'\302\332\030\005\n\001\006\020\001'
+  _globals['_READERSTATE']._serialized_start=1984
+  _globals['_READERSTATE']._serialized_end=2134
+  _globals['_DEADLETTERKIND']._serialized_start=2137
+  _globals['_DEADLETTERKIND']._serialized_end=2355
+  _globals['_GETPIPELINESTATUSREQUEST']._serialized_start=231
+  _globals['_GETPIPELINESTATUSREQUEST']._serialized_end=257
+  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_start=260
+  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_end=586
+  _globals['_READERSTATUS']._serialized_start=589
+  _globals['_READERSTATUS']._serialized_end=746
+  _globals['_PARTITIONLAG']._serialized_start=748
+  _globals['_PARTITIONLAG']._serialized_end=840
+  _globals['_CONNECTORSTATUS']._serialized_start=842
+  _globals['_CONNECTORSTATUS']._serialized_end=924
+  _globals['_CONNECTORTASK']._serialized_start=926
+  _globals['_CONNECTORTASK']._serialized_end=988
+  _globals['_SLOTSTATUS']._serialized_start=990
+  _globals['_SLOTSTATUS']._serialized_end=1076
+  _globals['_UNAVAILABLEPART']._serialized_start=1078
+  _globals['_UNAVAILABLEPART']._serialized_end=1124
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1126
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1235
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1237
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1341
+  _globals['_DEADLETTER']._serialized_start=1344
+  _globals['_DEADLETTER']._serialized_end=1692
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1694
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1768
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1770
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=1821
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=1823
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=1926
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=1928
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=1981
+  _globals['_PIPELINESERVICE']._serialized_start=2358
+  _globals['_PIPELINESERVICE']._serialized_end=2866
 # @@protoc_insertion_point(module_scope)
