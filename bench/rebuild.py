@@ -22,13 +22,13 @@ from rich.table import Table
 
 from query_svc.read_model import (
     Changes,
-    Follower,
+    GenerationsWriter,
     Phase,
     ReadModel,
     ReadModelRewoundError,
     connect,
-    connect_follower,
     connect_generations,
+    connect_generations_writer,
 )
 from tests.redis_server import binaries, redis_server
 from tests.stack_fixture import running_stack
@@ -55,17 +55,17 @@ ANALYZE stock_levels;
 """
 
 
-async def follow(follower: Follower) -> None:
+async def follow(writer: GenerationsWriter) -> None:
     """Apply changes as the projector does, and take up the plan every second."""
     look_at = 0.0
     for number in count(1):
         try:
             if time.monotonic() >= look_at:
-                await follower.verify()
+                await writer.verify()
                 look_at = time.monotonic() + 1
-            await follower.apply(Changes(levels=[level(f"X-{number % 500}", "W-1", number)]), number)
+            await writer.apply(Changes(levels=[level(f"X-{number % 500}", "W-1", number)]), number)
         except ReadModelRewoundError:
-            await follower.resume(SOURCE)
+            await writer.resume(SOURCE)
         await asyncio.sleep(1 / CHANGES_A_SECOND)
 
 
@@ -88,12 +88,12 @@ async def measure(database_url: str, redis_url: str) -> Table:
     seconds: dict[Phase, float] = dict.fromkeys(Phase, 0.0)
     rows = 0
     async with (
-        connect_follower(redis_url) as follower,
+        connect_generations_writer(redis_url) as writer,
         connect(redis_url) as view,
         connect_generations(redis_url) as generations,
     ):
-        await follower.resume(SOURCE)
-        following = asyncio.create_task(follow(follower))
+        await writer.resume(SOURCE)
+        following = asyncio.create_task(follow(writer))
         await asyncio.sleep(1)
         reading = asyncio.create_task(read(view, reads["before"]))
         await asyncio.sleep(5)

@@ -24,15 +24,15 @@ from cdc.projector import project
 from cdc.publisher import PublishError
 from query_svc.read_model import (
     Changes,
-    Follower,
     Gap,
+    GenerationsWriter,
     ReadModelError,
     ReadModelRefusedError,
     ReadModelRewoundError,
     ReadModelUnavailableError,
     Told,
     connect,
-    connect_follower,
+    connect_generations_writer,
 )
 from serving import logs, server, settings
 from serving.health import Dependency
@@ -80,7 +80,7 @@ class Projector:
     def __init__(
         self,
         consumer: JournalConsumer,
-        writer: Follower,
+        writer: GenerationsWriter,
         box: DeadLetterBox,
         config: ProjectorSettings,
         notice: Callable[[Gap], None],
@@ -237,7 +237,7 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
     """Run a projector while its health server is in use. Raise at the end what stopped the projector."""
     redis_url, family = config.redis_url.get_secret_value(), config.generation
     async with (
-        connect_follower(redis_url, family=family, feed_entries=config.feed_entries) as writer,
+        connect_generations_writer(redis_url, family=family, feed_entries=config.feed_entries) as writer,
         connect(redis_url, generation=family) as view,
     ):
         consumer = JournalConsumer(config.bootstrap_servers, config.group_id, config.topic)

@@ -10,8 +10,8 @@ from inventory.query.v1 import consistency_pb2 as pb
 from query_svc.breaker import Breaker
 from query_svc.consistency import Demand, Requirement, invalid_token, requirement_of
 from query_svc.database import Database
-from query_svc.follower import Follower
-from query_svc.present import Present
+from query_svc.database_source import DatabaseSource
+from query_svc.mark_follower import MarkFollower
 from query_svc.progress import Progress
 from query_svc.read_model import ReadModel, ReadModelUnavailableError
 from query_svc.sources import Source
@@ -62,7 +62,7 @@ class Reads:
         self,
         view: ReadModel,
         database: Database,
-        follower: Follower,
+        follower: MarkFollower,
         progress: Progress,
         breaker: Breaker,
         *,
@@ -160,7 +160,7 @@ class Reads:
         async with self._database.snapshot(remaining()) as snapshot:
             if isinstance(requirement, CommittedTransaction) and await snapshot.lacks(requirement):
                 raise invalid_token(consistency.at_least_as_fresh, "is none of this system")
-            answer = await read(Present(snapshot))
+            answer = await read(DatabaseSource(snapshot))
         degraded = requirement is not Demand.EVERYTHING
         return _with(answer, pb.SOURCE_DATABASE, snapshot.as_of, degraded=degraded)
 

@@ -18,8 +18,8 @@ from query_svc import read_model
 from query_svc.breaker import Breaker
 from query_svc.config import QuerySettings
 from query_svc.database import Database, DatabaseUnavailableError
-from query_svc.follower import Follower, following
 from query_svc.ledger import Ledger
+from query_svc.mark_follower import MarkFollower, following
 from query_svc.progress import Progress
 from query_svc.reads import Reads
 from query_svc.services.catalog import CatalogQueries
@@ -72,7 +72,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         connect_timeout=settings.connect_timeout_seconds,
     )
     progress = Progress()
-    follower = Follower(marks, view, progress)
+    follower = MarkFollower(marks, view, progress)
     reads = Reads(
         view, database, follower, progress, Breaker(monotonic), token_wait=settings.token_wait_seconds
     )

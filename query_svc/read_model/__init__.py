@@ -13,8 +13,8 @@ from query_svc.read_model.errors import (
 )
 from query_svc.read_model.feed import Feed, FeedEntry, FeedState, Place, connect_feed
 from query_svc.read_model.feed_writing import FEED_ENTRIES, Told
-from query_svc.read_model.follower import Follower, connect_follower
 from query_svc.read_model.generations import Generations, Phase, Plan, connect_generations
+from query_svc.read_model.generations_writer import GenerationsWriter, connect_generations_writer
 from query_svc.read_model.get import ReadModel, connect
 from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
@@ -32,9 +32,9 @@ __all__ = [
     "Feed",
     "FeedEntry",
     "FeedState",
-    "Follower",
     "Gap",
     "Generations",
+    "GenerationsWriter",
     "Maintenance",
     "Mark",
     "Marks",
@@ -55,8 +55,8 @@ __all__ = [
     "bucket_of",
     "connect",
     "connect_feed",
-    "connect_follower",
     "connect_generations",
+    "connect_generations_writer",
     "connect_maintenance",
     "connect_marks",
     "connect_writer",

@@ -8,12 +8,12 @@ from typing import Self
 
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from query_svc.read_model import BUCKETS, Feed, Place, ReadModel, bucket_of
-from query_svc.watch import cursors, present
+from query_svc.watch import current_levels, cursors
 from query_svc.watch.changes import Change, told
 from query_svc.watch.cursors import Cursor
 from query_svc.watch.density import LedgerEntries
 from query_svc.watch.fanout import Fanout
-from query_svc.watch.follower import Follower
+from query_svc.watch.feed_reader import FeedReader
 from query_svc.watch.past import Past
 from query_svc.watch.watchers import Interest, Watcher
 from serving.errors import unavailable
@@ -43,12 +43,12 @@ class Watches:
         self._ledger_entries = ledger_entries
         self._heartbeat_seconds = heartbeat_seconds
         self._fanout = Fanout(most_watches)
-        self._follower = Follower(feed, self._fanout, ledger_entries)
+        self._reader = FeedReader(feed, self._fanout, ledger_entries)
         self._reading = asyncio.Semaphore(AT_ONCE)
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._following = asyncio.create_task(self._follower.run(), name="feed")
+        self._following = asyncio.create_task(self._reader.run(), name="feed")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -65,7 +65,7 @@ class Watches:
         cursor = cursors.decode(request.cursor) if request.cursor else None
         interest = Interest(frozenset(request.skus), frozenset(request.location_ids))
         watcher = Watcher(interest, coalesces=request.slow_reader == pb.SLOW_READER_COALESCE)
-        await self._follower.follows(WAIT_SECONDS)
+        await self._reader.follows(WAIT_SECONDS)
         with self._fanout.watching(watcher):
             least: list[Place] | None = None
             if cursor is not None:
@@ -80,7 +80,7 @@ class Watches:
                 async for response in self._present(watcher):
                     yield response
             else:
-                yield self._follower.heartbeat()
+                yield self._reader.heartbeat()
             while True:
                 await watcher.wait(self._heartbeat_seconds)
                 changes = watcher.take(MESSAGE_CHANGES)
@@ -90,11 +90,11 @@ class Watches:
 
     def _past(self, watcher: Watcher, cursor: Cursor) -> Past:
         """Return what the watcher has missed; what it is offered comes after that."""
-        if self._follower.epoch is None:
+        if self._reader.epoch is None:
             raise unavailable("read model")
-        if cursor.epoch != self._follower.epoch:
+        if cursor.epoch != self._reader.epoch:
             raise cursors.expired()
-        until = list(self._follower.places)
+        until = list(self._reader.places)
         watcher.beyond = {
             bucket: cursor.places[bucket]
             for bucket in range(BUCKETS)
@@ -111,16 +111,16 @@ class Watches:
 
     async def _present(self, watcher: Watcher) -> AsyncIterator[pb.WatchStockResponse]:
         """Yield the present state, then what has changed meanwhile, with the cursor at its end."""
-        async for page in present.levels(self._view, self._feed, watcher.interest, self._reading):
+        async for page in current_levels.pages(self._view, self._feed, watcher.interest, self._reading):
             ends = await self._feed.ends(sorted({bucket_of(level.sku) for level in page}))
             # From there on no change comes that led to these levels.
-            await self._follower.reaches(ends, WAIT_SECONDS)
+            await self._reader.reaches(ends, WAIT_SECONDS)
             watcher.check()
             watcher.forget({(level.sku, level.location_id): level.version for level in page})
             yield pb.WatchStockResponse(levels=page)
         watcher.check()
         # Until these are told there is no place to resume at: the levels are newer than where they begin.
-        changes, end = watcher.take(), self._follower.heartbeat()
+        changes, end = watcher.take(), self._reader.heartbeat()
         while len(changes) > MESSAGE_CHANGES:
             first, changes = changes[:MESSAGE_CHANGES], changes[MESSAGE_CHANGES:]
             yield told(first, "")
@@ -132,11 +132,11 @@ class Watches:
         `least` holds places that the watcher has been told up to already, where the reader may not stand yet.
         """
         if least is None:
-            return changes[-1].run.response(changes) if changes else self._follower.heartbeat()
-        run = changes[-1].run if changes else self._follower.run_from_here()
-        places = run.places(changes[-1].number) if changes else self._follower.places
+            return changes[-1].run.response(changes) if changes else self._reader.heartbeat()
+        run = changes[-1].run if changes else self._reader.run_from_here()
+        places = run.places(changes[-1].number) if changes else self._reader.places
         return told(changes, run.cursor(list(map(max, places, least))))
 
     def _is_before(self, places: list[Place] | None) -> bool:
         """Tell whether the reader does not stand at some place yet."""
-        return places is not None and any(map(tuple.__lt__, self._follower.places, places))
+        return places is not None and any(map(tuple.__lt__, self._reader.places, places))

@@ -31,8 +31,8 @@ from inventory.query.v1 import stock_query_service_pb2 as stock
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
 from query_svc.config import QuerySettings
 from query_svc.database import Database
+from query_svc.database_source import DatabaseSource
 from query_svc.index_sql import WALKS
-from query_svc.present import Present
 from query_svc.read_model import ReadModelWriter, Span, connect, connect_writer
 from query_svc.server import assemble
 from serving import tokens
@@ -268,37 +268,37 @@ async def test_both_sources_say_the_same(
         Database(url, connections=1, connect_timeout=5) as source,
         source.snapshot(10) as snapshot,
     ):
-        present = Present(snapshot)
+        rows = DatabaseSource(snapshot)
         skus = [row["sku"] for row in story.ask("SELECT sku FROM items")]
-        assert await present.items([*skus, "none"]) == await view.items([*skus, "none"])
-        assert await present.levels_of_items(skus) == await view.levels_of_items(skus)
-        assert await present.availability(skus[0]) == await view.availability(skus[0])
+        assert await rows.items([*skus, "none"]) == await view.items([*skus, "none"])
+        assert await rows.levels_of_items(skus) == await view.levels_of_items(skus)
+        assert await rows.availability(skus[0]) == await view.availability(skus[0])
         locations = await view.locations()
-        assert await present.locations() == locations
+        assert await rows.locations() == locations
         for location in locations:
-            assert await present.location(location.location_id) == location
+            assert await rows.location(location.location_id) == location
         levels = [(one.sku, one.location_id) for some in await view.levels_of_items(skus) for one in some]
-        assert await present.levels([*levels, ("a", "b")]) == await view.levels([*levels, ("a", "b")])
+        assert await rows.levels([*levels, ("a", "b")]) == await view.levels([*levels, ("a", "b")])
         for kind in ("reservations", "orders", "transfers"):
             ids = [str(row["id"]) for row in story.ask(f"SELECT {kind[:-1]}_id AS id FROM {kind}")]  # noqa: S608
             found = await getattr(view, kind)(ids)
             assert found
-            assert await getattr(present, kind)(ids) == found
+            assert await getattr(rows, kind)(ids) == found
         lots = [tuple(row.values()) for row in story.ask("SELECT sku, location_id, lot_id FROM lots")]
         assert len(lots) == 3
-        assert await present.lots(lots) == await view.lots(lots)
+        assert await rows.lots(lots) == await view.lots(lots)
         for index in WALKS:
             for descending in (False, True):
                 whole = Span(index)
                 tails = await view.tails(whole, after=None, count=100, descending=descending)
                 assert tails, f"nothing stands in {index}"
-                assert await present.tails(whole, after=None, count=100, descending=descending) == tails
+                assert await rows.tails(whole, after=None, count=100, descending=descending) == tails
                 for tail in tails:
                     for span in spans(index, tail):
                         for after in (None, tail[len(span.prefix) :]):
                             asked = {"after": after, "count": 3, "descending": descending}
                             expected = await view.tails(span, **asked)  # type: ignore[arg-type] # as above
-                            assert await present.tails(span, **asked) == expected  # type: ignore[arg-type]
+                            assert await rows.tails(span, **asked) == expected  # type: ignore[arg-type]
 
 
 def spans(index: str, tail: str) -> list[Span]:

@@ -20,14 +20,14 @@ from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import (
     GENERATION,
     Changes,
-    Follower,
+    GenerationsWriter,
     Phase,
     Plan,
     ReadModel,
     ReadModelRewoundError,
     connect,
-    connect_follower,
     connect_generations,
+    connect_generations_writer,
     connect_maintenance,
 )
 from query_svc.read_model.keys import bucket_of
@@ -47,10 +47,12 @@ PLACES = 40
 class World:
     """Rows, a Redis, and a stream in between that a test carries on by hand."""
 
-    def __init__(self, stack: RunningStack, redis: RedisServer, tools: Tools, follower: Follower) -> None:
+    def __init__(
+        self, stack: RunningStack, redis: RedisServer, tools: Tools, writer: GenerationsWriter
+    ) -> None:
         self.redis = redis
         self.tools = tools
-        self.follower = follower
+        self.writer = writer
         self._records: list[Changes] = []
         self._next = 0
         self._database_url = stack.postgres_url("owner")
@@ -80,19 +82,19 @@ class World:
         """Apply what there is; from time to time look at the plan, and start over where that is needed."""
         while self._next < len(self._records):
             try:
-                await self.follower.apply(self._records[self._next], self._next + 1)
+                await self.writer.apply(self._records[self._next], self._next + 1)
                 self._next += 1
                 if self._next % 20 == 0:
-                    await self.follower.settle()
-                    await self.follower.verify()
+                    await self.writer.settle()
+                    await self.writer.verify()
             except ReadModelRewoundError:
-                self._next = await self.follower.resume(SOURCE) or 0
-        await self.follower.settle()
+                self._next = await self.writer.resume(SOURCE) or 0
+        await self.writer.settle()
 
     async def show(self) -> None:
         """Show the rows as they are, in the live generation."""
         self._records.append(await self.expected())
-        await self.follower.resume(SOURCE)
+        await self.writer.resume(SOURCE)
         await self.apply()
 
     def stop(self) -> None:
@@ -136,12 +138,12 @@ async def world(database: RunningStack, tmp_path: Path) -> AsyncIterator[World]:
         async with (
             await connect_database(database.postgres_url("query")) as connection,
             connect_generations(redis.url) as generations,
-            connect_follower(redis.url) as follower,
+            connect_generations_writer(redis.url) as writer,
         ):
             tools = Tools(
                 connection, generations, partial(connect_maintenance, redis.url), grace_seconds=GRACE_SECONDS
             )
-            world = World(database, redis, tools, follower)
+            world = World(database, redis, tools, writer)
             await world.show()
             yield world
 

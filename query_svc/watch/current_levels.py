@@ -21,7 +21,7 @@ AGREEMENT_SECONDS = 5.0
 T = TypeVar("T")
 
 
-async def levels(
+async def pages(
     view: ReadModel, feed: Feed, interest: Interest, reading: asyncio.Semaphore
 ) -> AsyncIterator[list[StockLevel]]:
     """Yield each level of interest once, as it was at some moment since; never older than its changes.

@@ -18,7 +18,7 @@ LONGEST_PAUSE_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Follower:
+class MarkFollower:
     """Keeps `progress` true to what `marks` say of `view`.
 
     What is known holds for one life of Redis: whenever a connection to it is lost, the marks' or the view's
@@ -75,7 +75,7 @@ def _is_cancelled() -> bool:
 
 
 @asynccontextmanager
-async def following(follower: Follower) -> AsyncIterator[None]:
+async def following(follower: MarkFollower) -> AsyncIterator[None]:
     """Follow the marks meanwhile."""
     task = asyncio.create_task(follower.run(), name="marks")
     try:

@@ -38,7 +38,7 @@ MAX_BACKOFF_SECONDS = 1.0
 log = structlog.get_logger()
 
 
-class Follower:
+class FeedReader:
     """Follows the feed of all buckets from where it ends when the first look is taken.
 
     `places` says up to where it has read: every change up to there was offered to those who watched then.

@@ -38,7 +38,7 @@ _ORDERS: Final = "SELECT * FROM orders WHERE order_id = ANY(%s::uuid[])"
 _TRANSFERS: Final = "SELECT * FROM transfers WHERE transfer_id = ANY(%s::uuid[])"
 
 
-class Present:
+class DatabaseSource:
     """Answers as `ReadModel` does, from a snapshot; its methods promise what those of that class do."""
 
     def __init__(self, snapshot: Snapshot) -> None:

@@ -14,7 +14,7 @@ from query_svc.read_model.marks import Commits
 from query_svc.read_model.rows import Changes
 
 
-class Follower:
+class GenerationsWriter:
     """Writes what a ReadModelWriter does, to all generations of the plan; its contract is the same.
 
     A plan that has changed is reported by `verify` as a ReadModelRewoundError: `resume` takes it up.
@@ -115,11 +115,11 @@ class Follower:
         )
 
 
-def connect_follower(
+def connect_generations_writer(
     url: str, *, family: str = GENERATION, timeout: float = 5.0, feed_entries: int = FEED_ENTRIES
-) -> Follower:
-    """Return a follower to the Redis at `url` (see open_redis); nothing is connected yet.
+) -> GenerationsWriter:
+    """Return a writer to the Redis at `url` (see open_redis); nothing is connected yet.
 
     A bucket's feed keeps about `feed_entries` changes.
     """
-    return Follower(open_redis(url, timeout), family, timeout=timeout, feed_entries=feed_entries)
+    return GenerationsWriter(open_redis(url, timeout), family, timeout=timeout, feed_entries=feed_entries)
