@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import asynccontextmanager
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -35,29 +34,15 @@ async def echo(request: pb2.GetItemRequest, _context: object) -> pb2.GetItemResp
     return pb2.GetItemResponse(item=item_pb2.Item(sku=request.sku))
 
 
-class TinyCatalog(pb2_grpc.CatalogQueryServiceServicer):
-    """A catalogue whose GetItem does what a test says."""
-
-    def __init__(self, behaviour: Behaviour) -> None:
-        self.behaviour = behaviour
-
-    async def GetItem(self, request: pb2.GetItemRequest, context: object) -> pb2.GetItemResponse:  # noqa: N802
-        return await self.behaviour(request, context)
-
-    async def ListItems(  # noqa: N802
-        self, request: pb2.ListItemsRequest, context: object
-    ) -> pb2.ListItemsResponse:
-        raise NotImplementedError
-
-    async def GetLocation(  # noqa: N802
-        self, request: pb2.GetLocationRequest, context: object
-    ) -> pb2.GetLocationResponse:
-        raise NotImplementedError
-
-    async def ListLocations(  # noqa: N802
-        self, request: pb2.ListLocationsRequest, context: object
-    ) -> pb2.ListLocationsResponse:
-        raise NotImplementedError
+def tiny_catalog(behaviour: Behaviour) -> Service:
+    """Return a catalogue that has GetItem alone, which does what a test says."""
+    get_item = grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=pb2.GetItemRequest.FromString,
+        response_serializer=pb2.GetItemResponse.SerializeToString,
+    )
+    handler = grpc.method_handlers_generic_handler(SERVICE, {"GetItem": get_item})
+    return Service(SERVICE, lambda server: server.add_generic_rpc_handlers([handler]))
 
 
 class Running:
@@ -87,12 +72,9 @@ async def running(
 ) -> AsyncIterator[Running]:
     """Serve `behaviour` on a free port of the loopback; shut down at the end unless the test did."""
     given = {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1} | settings
-    service = Service(
-        SERVICE, partial(pb2_grpc.add_CatalogQueryServiceServicer_to_server, TinyCatalog(behaviour))
-    )
     server = GrpcServer(
         ServerSettings.model_validate(given),
-        [service],
+        [tiny_catalog(behaviour)],
         dependencies=dependencies,
         unavailable={BackendError: "backend"},
     )
