@@ -34,7 +34,7 @@ from query_svc.read_model import (
     connect,
     connect_generations_writer,
 )
-from serving import logs, server, settings
+from serving import logs, server, settings, tasks
 from serving.health import Dependency
 
 POLL_SECONDS = 0.25
@@ -251,8 +251,8 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
             dependencies = [Dependency("projector", projector.check), Dependency("dead-letters", box.check)]
             yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={})
         finally:
-            repairing.cancel()
             projector.stop()
+            await tasks.end(repairing)
             await running
 
 

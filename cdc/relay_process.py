@@ -20,7 +20,7 @@ from cdc.outlets import Outlets
 from cdc.publisher import Publisher
 from cdc.relay import Relay
 from cdc.schemas import IncompatibleSchemaError, RegistryUnavailableError
-from serving import logs, server, settings
+from serving import logs, server, settings, tasks
 from serving.health import Dependency
 
 FIRST_BACKOFF_SECONDS = 0.2
@@ -84,7 +84,7 @@ class RelayProcess:
         try:
             await asyncio.to_thread(self._relay.run)
         finally:
-            watch.cancel()
+            await tasks.end(watch)
 
     def stop(self) -> None:
         """Make `run` return soon."""

@@ -43,6 +43,7 @@ from inventory.command.v1.stock_command_service_pb2_grpc import add_StockCommand
 from inventory.command.v1.transfer_command_service_pb2_grpc import (
     add_TransferCommandServiceServicer_to_server,
 )
+from serving import tasks
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
 from serving.validation import warm
@@ -94,9 +95,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
                     unavailable={UnavailableError: "database"},
                 )
         finally:
-            for job in jobs:
-                job.cancel()
-            await asyncio.wait(jobs)
+            await tasks.end(*jobs)
 
 
 @asynccontextmanager

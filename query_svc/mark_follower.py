@@ -11,6 +11,7 @@ import structlog
 
 from query_svc.progress import Progress
 from query_svc.read_model import Marks, ReadModel, ReadModelUnavailableError
+from serving import tasks
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -34,14 +35,14 @@ class MarkFollower:
     async def run(self) -> None:
         """Follow the marks, until cancelled."""
         pause = FIRST_PAUSE_SECONDS
-        while not _is_cancelled():
+        while True:
             try:
                 await self._begin()
-                while self.is_current and not _is_cancelled():
+                while self.is_current:
                     for mark in await self._marks.read():
                         self._progress.take(mark)
                     pause = FIRST_PAUSE_SECONDS
-            except Exception as error:
+            except Exception as error:  # whatever it is, the database answers until the marks are read again
                 if pause == FIRST_PAUSE_SECONDS:
                     known = isinstance(error, ReadModelUnavailableError)
                     log.warning("the view is out of sight", cause=repr(error), exc_info=not known)
@@ -68,12 +69,6 @@ class MarkFollower:
         self._marks.rewind()
 
 
-def _is_cancelled() -> bool:
-    """Tell whether the task has been cancelled: connecting to Redis may swallow what says so."""
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
-
-
 @asynccontextmanager
 async def following(follower: MarkFollower) -> AsyncIterator[None]:
     """Follow the marks meanwhile."""
@@ -81,5 +76,4 @@ async def following(follower: MarkFollower) -> AsyncIterator[None]:
     try:
         yield
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await tasks.end(task)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import structlog
 from grpc_health.v1 import health, health_pb2
 
+from serving import tasks
+
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
@@ -64,8 +66,7 @@ class HealthMonitor:
     async def shut_down(self) -> None:
         """Stop asking and report NOT_SERVING for good."""
         if self._task is not None:
-            self._task.cancel()
-            await asyncio.wait([self._task])
+            await tasks.end(self._task)
         await self.servicer.enter_graceful_shutdown()
 
     async def _watch(self) -> None:

@@ -24,7 +24,7 @@ from cdc.reconcile import Reconciler
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from query_svc.read_model import connect
-from serving import logs, server, settings
+from serving import logs, server, settings, tasks
 from serving.health import Dependency
 from serving.validation import warm
 
@@ -99,7 +99,7 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 unavailable={DeadLettersUnavailableError: "broker", PublishError: "broker"},
             )
         finally:
-            running.cancel()
+            await tasks.end(running)
             with suppress(asyncio.CancelledError):
                 await running
             await readers.close()

@@ -15,6 +15,7 @@ from query_svc.read_model.errors import translated
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Line
+from serving import tasks
 
 _STATE = "feed"
 
@@ -160,9 +161,7 @@ class News:
 
     async def close(self) -> None:
         """Hear no more."""
-        while not self._listening.done():
-            self._listening.cancel()
-            await asyncio.wait([self._listening], timeout=0.1)
+        await tasks.end(self._listening)
         await asyncio.gather(self._listening, return_exceptions=True)
 
     async def _listen(self) -> None:

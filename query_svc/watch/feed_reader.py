@@ -77,7 +77,7 @@ class FeedReader:
                 log.warning("the feed is not followed", cause=str(error))
                 lasting = monotonic() - since > OUTAGE_SECONDS
                 refusal = unavailable("read model") if lasting else None
-            except Exception:
+            except Exception:  # whatever it is, those who watch are told, and it is tried again
                 log.exception("the feed is not followed")
                 refusal = CallError(
                     error_reason_pb2.ERROR_REASON_INTERNAL, "the feed cannot be followed", retry_after=1.0

@@ -16,6 +16,7 @@ from query_svc.watch.fanout import Fanout
 from query_svc.watch.feed_reader import FeedReader
 from query_svc.watch.past import Past
 from query_svc.watch.watchers import Interest, Watcher
+from serving import tasks
 from serving.errors import unavailable
 
 HEARTBEAT_SECONDS = 10.0
@@ -52,10 +53,8 @@ class Watches:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        # Again and again: the Redis client now and then takes a cancellation for the end of a wait.
-        while self._following is not None and not self._following.done():
-            self._following.cancel()
-            await asyncio.wait([self._following], timeout=0.1)
+        if self._following is not None:
+            await tasks.end(self._following)
 
     async def watch(self, request: pb.WatchStockRequest) -> AsyncGenerator[pb.WatchStockResponse, None]:
         """Yield what the request, which has been checked, is to be told. Ends by an error alone.
