@@ -234,7 +234,7 @@ class Projector:
 
 @asynccontextmanager
 async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer]:
-    """Run a projector while its health server is in use. Raise at the end what stopped the projector."""
+    """Run a projector while its health server is in use. Raise at the end what stopped it, or its repairs."""
     redis_url, family = config.redis_url.get_secret_value(), config.generation
     async with (
         connect_generations_writer(redis_url, family=family, feed_entries=config.feed_entries) as writer,
@@ -246,7 +246,8 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
         projector = Projector(consumer, writer, box, config, gaps.notice)
         repairing = asyncio.create_task(gaps.run(), name="gap repair")
         running = asyncio.create_task(projector.run(), name="projector")
-        running.add_done_callback(_end_process)
+        for task in (repairing, running):
+            task.add_done_callback(_end_process)
         try:
             dependencies = [Dependency("projector", projector.check), Dependency("dead-letters", box.check)]
             yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={})
@@ -254,11 +255,13 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
             projector.stop()
             await tasks.end(repairing)
             await running
+            if not repairing.cancelled():
+                await repairing
 
 
-def _end_process(projector: asyncio.Task[None]) -> None:
-    """End the process of a projector that cannot go on: whoever keeps the process sees that."""
-    if not projector.cancelled() and projector.exception() is not None:
+def _end_process(task: asyncio.Task[None]) -> None:
+    """End the process of a projector, or of its repairs, that cannot go on: whoever keeps it sees that."""
+    if not task.cancelled() and task.exception() is not None:
         signal.raise_signal(signal.SIGTERM)
 
 
