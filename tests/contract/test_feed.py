@@ -168,9 +168,8 @@ async def test_it_is_bounded_and_a_reader_sees_what_it_has_missed(fresh: Servers
 async def test_who_listens_hears_which_bucket_has_grown(writer: ReadModelWriter, feed: Feed) -> None:
     await writer.resume(SOURCE)
     async with feed.news() as news:
-        while await news.grown(
-            0.05
-        ):  # of the tests before: from node to node of a cluster, news takes a while
+        # Of the tests before: from node to node of a cluster, news takes a while.
+        while await news.grown(0.05):
             pass
         await put(writer, 0, [[("A", 1), ("B", 1)]])
         heard = await news.grown(5)
