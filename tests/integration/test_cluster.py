@@ -5,13 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from query_svc.read_model import ReadModel, ReadModelUnavailableError, connect
-from tests.integration.test_projector import SKUS, World, end, history, newest, until
+from tests.integration.projector_world import SKUS, World, end, history, newest, projector_world, until
 from tests.redis_cluster import RedisCluster, redis_cluster
 from tests.redis_server import binaries
 from tests.stack_fixture import running_stack
@@ -31,10 +30,10 @@ def cluster(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[RedisClu
 @pytest.fixture
 def world(cluster: RedisCluster, tmp_path: Path) -> Iterator[World]:
     """Give a journal, and projectors that fill the cluster from it."""
-    with ExitStack() as closing:
-        stack = closing.enter_context(running_stack("cluster", only=("broker",)))
-        world = World(stack, tmp_path, cluster)
-        closing.callback(world.close)
+    with (
+        running_stack("cluster", only=("broker",)) as stack,
+        projector_world(stack, tmp_path, cluster) as world,
+    ):
         yield world
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import timedelta
 
 import grpc
-import psycopg
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from psycopg import sql
@@ -25,26 +24,12 @@ from tests.integration.command_svc.partitions import (
     old_partitions,
     today,
 )
-from tests.stack_fixture import RunningStack, running_stack
+from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
-
-
-@pytest.fixture(scope="module")
-def database() -> Iterator[RunningStack]:
-    """Give a database alone."""
-    with running_stack("upkeep", only=("postgres", "database")) as running:
-        yield running
-
-
-@pytest.fixture
-def owner(database: RunningStack) -> Iterator[Connection]:
-    """Give the owner's connection."""
-    with psycopg.connect(database.postgres_url("owner"), autocommit=True) as connection:
-        yield connection
 
 
 @asynccontextmanager

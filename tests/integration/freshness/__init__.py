@@ -1,0 +1,1 @@
+"""How fresh an answer is, and where it comes from."""

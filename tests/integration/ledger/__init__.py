@@ -1,0 +1,1 @@
+"""The ledger on a real PostgreSQL: history, levels as of an instant, entries."""
