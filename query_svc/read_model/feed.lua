@@ -6,7 +6,8 @@
 -- that a change that never came is seen too; and the change ('c').
 --
 -- The field 'feed' of the bucket's offsets holds the offset from which on the feed has everything, and its
--- source. A row that becomes newer without its changes ends what the feed can vouch for: it begins anew.
+-- source. A row that becomes newer without its changes ends what the feed can vouch for: it begins anew, and
+-- 'feed-breaks' counts that, for the offset may be the same as before.
 --
 -- Takes the arguments from `at` on: the offset at which the writer began to read; the most entries to keep, about;
 -- the number of levels, for each its field and the version that its row is given in this call (0 for none);
@@ -14,7 +15,7 @@
 -- `first` is the place of the first level's key in `keys`; keys[3] is the stream, keys[4] a hash of the versions
 -- of levels whose changes have come while their row has not: the rest of a large transaction.
 
-local FEED = 'feed'
+local FEED, BREAKS = 'feed', 'feed-breaks'
 
 local function decimal(number)
     return string.format('%.0f', number)
@@ -30,12 +31,18 @@ local function begin_feed(offsets, stream, floor, source)
     redis.call('HSET', offsets, FEED, floor .. ' ' .. source)
 end
 
--- Begin the feed anew where its source stands.
-local function break_feed(offsets, stream)
+-- Begin the feed anew at an offset: rows have become newer without their changes.
+local function break_feed(offsets, stream, floor, source)
+    redis.call('HINCRBY', offsets, BREAKS, 1)
+    begin_feed(offsets, stream, floor, source)
+end
+
+-- The same, where its source stands.
+local function break_feed_here(offsets, stream)
     local state = redis.call('HGET', offsets, FEED)
     if state then
         local floor, source = string.match(state, '^(%d+) (.*)$')
-        begin_feed(offsets, stream, redis.call('HGET', offsets, source) or floor, source)
+        break_feed(offsets, stream, redis.call('HGET', offsets, source) or floor, source)
     end
 end
 
@@ -101,9 +108,9 @@ local function tell(keys, first, args, at, source, held, offset)
         jumped = jumped or given > known[level]
     end
     if jumped and source ~= '' then
-        begin_feed(keys[1], keys[3], offset, told)
+        break_feed(keys[1], keys[3], offset, told)
     elseif jumped then
-        break_feed(keys[1], keys[3])
+        break_feed_here(keys[1], keys[3])
     elseif added then
         local generation, bucket = string.match(keys[3], '^(.-):{b(%d+)}')
         redis.call('PUBLISH', generation .. ':feed', bucket)

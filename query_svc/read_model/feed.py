@@ -17,7 +17,7 @@ from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Line
 from serving import tasks
 
-_STATE = "feed"
+_STATE, _BREAKS = "feed", "feed-breaks"
 
 Place = tuple[int, int]
 """Where an entry stands in a bucket's feed: the offset of its record, and its number there from 1 on.
@@ -30,12 +30,21 @@ class FeedState(NamedTuple):
     """What a bucket's feed can vouch for: everything from the offset `floor` on.
 
     `held` is the offset up to which the bucket has it. Offsets mean something only within one `origin`: a
-    generation of the view, made from one journal.
+    generation of the view, made from one journal. `breaks` is how often it has begun anew because rows became
+    newer without their changes, as by a repair.
     """
 
     origin: str
     floor: int
     held: int
+    breaks: int
+
+    def continues(self, place: Place) -> bool:
+        """Tell whether the feed has all that came after a place.
+
+        Of the place at its very beginning that is not known, once it has been broken: it may be from before.
+        """
+        return place > (self.floor, 0) or (place == (self.floor, 0) and not self.breaks)
 
 
 class FeedEntry(NamedTuple):
@@ -71,17 +80,18 @@ class Feed:
         self._keys = await self._live.get()
         keys = [self._keys.offsets(bucket) for bucket in range(BUCKETS)]
         found = await self._line.ask([("HGET", key, _STATE) for key in keys])
-        begun = {
-            bucket: (int(floor), source)
-            for bucket, value in enumerate(found)
-            if value
-            for floor, _, source in [value.decode().partition(" ")]
-        }
-        held = await self._line.ask([("HGET", keys[bucket], source) for bucket, (_, source) in begun.items()])
+        sources = {bucket: _begun(value)[1] for bucket, value in enumerate(found) if value}
+        # All of a state in one command: it may begin anew at any time.
+        found = await self._line.ask(
+            [("HMGET", keys[bucket], _STATE, source, _BREAKS) for bucket, source in sources.items()]
+        )
         states: list[FeedState | None] = [None] * BUCKETS
-        for (bucket, (floor, source)), offset in zip(begun.items(), held, strict=True):
-            origin = f"{self._keys.generation} {source}"
-            states[bucket] = FeedState(origin, floor, int(offset or floor))
+        for (bucket, source), (value, held, breaks) in zip(sources.items(), found, strict=True):
+            if value:
+                floor, present = _begun(value)
+                origin = f"{self._keys.generation} {present}"
+                until = int(held) if present == source and held else floor
+                states[bucket] = FeedState(origin, floor, until, int(breaks or 0))
         return states
 
     async def read(self, after: Mapping[int, Place], count: int) -> dict[int, list[FeedEntry]]:
@@ -177,6 +187,12 @@ class News:
 def connect_feed(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> Feed:
     """Return the feed in the Redis at `url` (see open_redis); nothing is connected yet."""
     return Feed(open_redis(url, timeout), generation, timeout=timeout)
+
+
+def _begun(value: bytes) -> tuple[int, str]:
+    """Return the offset at which a feed begins, and its source."""
+    floor, _, source = value.decode().partition(" ")
+    return int(floor), source
 
 
 def _entry(bucket: int, identifier: bytes, fields: Any) -> FeedEntry:  # noqa: ANN401 - a list of pairs, flat

@@ -99,7 +99,7 @@ local function replace(keys, args)
     end
     local tag, name = string.match(keys[1], '^.*:'), keys[2] .. '\0' .. field
     if string.find(keys[2], tag .. 'levels:', 1, true) == 1 and version_in(value) > version_in(seen) then
-        break_feed(keys[3], keys[4])
+        break_feed_here(keys[3], keys[4])
     end
     withdraw(former .. (redis.call('HGET', keys[1], name) or ''), tag)
     if value == '' then

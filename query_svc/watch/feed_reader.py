@@ -53,6 +53,7 @@ class FeedReader:
         self.floors: list[int] = [0] * BUCKETS
         self.epoch: bytes | None = None
         self._origins: list[str | None] = [None] * BUCKETS
+        self._breaks: list[int] = [0] * BUCKETS
         self._following = False
         self._moved = asyncio.Event()
         self._heartbeat: WatchStockResponse | None = None
@@ -140,11 +141,12 @@ class FeedReader:
             if state is None:
                 continue
             former, self._origins[bucket] = self._origins[bucket], state.origin
+            breaks, self._breaks[bucket] = self._breaks[bucket], state.breaks
             self.floors[bucket] = state.floor
             if former is None:
                 # While this is followed nothing of it was in the view: all that comes is news.
                 self.places[bucket] = (state.floor if self._following else state.held, 0)
-            elif former != state.origin or (state.floor, 0) > self.places[bucket]:
+            elif (former, breaks) != (state.origin, state.breaks) or (state.floor, 0) > self.places[bucket]:
                 self.places[bucket], lost = (state.held, 0), True
         origins = set(self._origins)
         origin = origins.pop() if len(origins) == 1 else None

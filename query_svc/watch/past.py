@@ -60,7 +60,7 @@ class Past:
                 raise unavailable("read model")
             if cursors.epoch_of(state.origin) != self._epoch:
                 raise cursors.expired()
-            if (state.floor, 0) > self.places[bucket]:
+            if not state.continues(self.places[bucket]):
                 raise cursors.expired()
             self._floors[bucket] = state.floor
 

@@ -19,8 +19,10 @@ from query_svc.read_model import (
     Told,
     bucket_of,
     connect_feed,
+    connect_maintenance,
     connect_writer,
 )
+from query_svc.read_model.line import Command
 from tests.redis_cluster import Servers
 from tests.stock import level
 
@@ -81,7 +83,7 @@ async def test_every_change_is_told_once_in_order_with_what_was_before(
     assert found["A"][3].change == change("A", 4)
     assert found["A"][2].place == (1, 1)
     state = (await feed.states())[bucket_of("A")]
-    assert state == (ORIGIN, 0, 5)
+    assert state == (ORIGIN, 0, 5, 0)
 
 
 async def test_what_is_applied_again_from_anywhere_changes_nothing(fresh: Servers, feed: Feed) -> None:
@@ -138,7 +140,44 @@ async def test_a_row_without_its_changes_begins_the_feed_anew(writer: ReadModelW
     await put(writer, 8, [[("A", 4)]])
     (entry,) = (await everything(feed))["A"]
     assert (entry.after, entry.previous) == ((8, 0), 3)
-    assert (await feed.states())[bucket_of("A")] == (ORIGIN, 8, 9)
+    assert (await feed.states())[bucket_of("A")] == (ORIGIN, 8, 9, 1)
+
+
+async def test_a_state_is_of_one_moment(
+    writer: ReadModelWriter, feed: Feed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is held is told with the place from which on it is: a feed begun anew in between hides nothing."""
+    await writer.resume(SOURCE)
+    await put(writer, 0, [[("A", 1)]])
+    line = feed._line  # noqa: SLF001 - what happens between its round trips shows nowhere else
+    ask, trips = line.ask, 0
+
+    async def interrupted(commands: Sequence[Command]) -> list[object]:
+        nonlocal trips
+        answers = await ask(commands)
+        if commands[0][:1] == ("HGET",):
+            trips += 1
+            await writer.apply(Changes([level("A", "W", 3)]), 8)
+        return answers
+
+    monkeypatch.setattr(line, "ask", interrupted)
+    state = (await feed.states())[bucket_of("A")]
+    assert trips == 1
+    assert state == (ORIGIN, 8, 8, 1)
+
+
+async def test_rows_that_become_newer_untold_are_counted_where_nothing_else_shows_them(
+    fresh: Servers, writer: ReadModelWriter, feed: Feed
+) -> None:
+    await writer.resume(SOURCE)
+    await put(writer, 0, [[("A", 1)]])
+    async with connect_maintenance(fresh.url, GENERATION) as maintenance:
+        for breaks in (1, 2):
+            await maintenance.put(Changes([level("A", "W", 1 + breaks)]))
+            assert (await feed.states())[bucket_of("A")] == (ORIGIN, 1, 1, breaks)
+        (stored,) = await maintenance.stored("levels", [level("A", "W", 4)])
+        assert await maintenance.replace(stored)
+    assert (await feed.states())[bucket_of("A")] == (ORIGIN, 1, 1, 3)
 
 
 @pytest.mark.parametrize(("source", "begun"), [("inventory.journal:other-0", 0), (SOURCE, 9)])
@@ -151,7 +190,7 @@ async def test_another_journal_or_one_with_a_hole_begins_it_anew(
     await put(writer, begun, [[("A", 3)]])
     (entry,) = (await everything(feed))["A"]
     assert (entry.after, entry.previous) == ((begun, 0), 2)
-    assert (await feed.states())[bucket_of("A")] == (f"{GENERATION} {source}", begun, begun + 1)
+    assert (await feed.states())[bucket_of("A")] == (f"{GENERATION} {source}", begun, begun + 1, 0)
 
 
 async def test_it_is_bounded_and_a_reader_sees_what_it_has_missed(fresh: Servers, feed: Feed) -> None:

@@ -12,7 +12,7 @@ import pytest
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2 import StockChange, WatchStockRequest, WatchStockResponse
 from inventory.type.v1.stock_pb2 import StockMovement
-from query_svc.read_model import Changes, ReadModelWriter, Told
+from query_svc.read_model import GENERATION, Changes, ReadModelWriter, Told, connect_maintenance
 from tests.redis_server import RedisServer
 from tests.stock import item, level
 from tests.unit.query_svc.conftest import Queries, refusal
@@ -228,6 +228,29 @@ async def test_a_row_that_changes_untold_ends_the_watch(shop: Shop, queries: Que
     await read(anew)
     await shop.change(MUG)
     assert await changes(anew, 1) == [("MUG", 3)]
+
+
+async def test_a_row_that_is_repaired_behind_what_was_read_ends_the_watch(
+    shop: Shop, queries: Queries, redis: RedisServer
+) -> None:
+    """At the very place where the reader stands: nothing but the repair itself shows that it was."""
+    watch = queries.stock.WatchStock(WatchStockRequest(skus=["MUG"]))
+    cursor = (await read(watch)).cursor
+    async with connect_maintenance(redis.url, GENERATION) as maintenance:
+        await maintenance.put(Changes([level(*MUG, 2)]))
+    assert await ended(watch) == "CURSOR_EXPIRED"
+    again = queries.stock.WatchStock(WatchStockRequest(skus=["MUG"], cursor=cursor))
+    assert await ended(again) == "CURSOR_EXPIRED"
+    shop.versions[MUG] = 2
+    anew = queries.stock.WatchStock(WatchStockRequest(skus=["MUG"]))
+    await read(anew)
+    await shop.change(MUG)
+    while not (message := await read(anew)).changes:
+        pass
+    assert versions(message.changes) == [("MUG", 3)]
+    await shop.change(MUG)
+    resumed = queries.stock.WatchStock(WatchStockRequest(skus=["MUG"], cursor=message.cursor))
+    assert await changes(resumed, 1) == [("MUG", 4)]
 
 
 async def test_a_gap_that_cannot_be_filled_ends_the_watch_of_the_level_alone(
