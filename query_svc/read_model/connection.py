@@ -29,9 +29,9 @@ def open_redis(url: str, timeout: float) -> Redis:
     nodes; a user and a password may stand before them, USER:PASSWORD@, once; rediss is redis over TLS. Raise
     ValueError when it is neither. Nothing is connected yet.
 
-    Connecting, each answer and the wait for one of CONNECTIONS connections take at most `timeout` seconds
-    each. A connection that broke is replaced once, at once: a restart of Redis costs no failed call, and a
-    Redis that is away is reported without a wait.
+    Opening a socket and the wait for one of CONNECTIONS connections take at most `timeout` seconds each; who
+    asks bounds the wait for the answer. A connection that broke is replaced once, at once: a restart of Redis
+    costs no failed call, and a Redis that is away is reported without a wait.
     """
     (first, _), *others = _parsed(url)
     pool = BlockingConnectionPool.from_url(
@@ -39,7 +39,9 @@ def open_redis(url: str, timeout: float) -> Redis:
         protocol=3,  # answers a hash as a map
         max_connections=CONNECTIONS,
         timeout=timeout,
-        socket_timeout=timeout,
+        # With a timeout of its own the client sends within `asyncio.wait_for`, which in Python 3.11 drops a
+        # cancellation that comes in the same turn as the end of the sending.
+        socket_timeout=None,
         socket_connect_timeout=timeout,
         retry=Retry(NoBackoff(), 1),
     )

@@ -11,7 +11,7 @@ from redis.asyncio.client import PubSub
 
 from inventory.query.v1.stock_query_service_pb2 import StockChange
 from query_svc.read_model.connection import open_redis
-from query_svc.read_model.errors import translated
+from query_svc.read_model.errors import ReadModelUnavailableError, translated
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Line
@@ -71,6 +71,7 @@ class Feed:
     def __init__(self, redis: Redis, generation: str, *, timeout: float) -> None:
         self._redis = redis
         self._family = generation
+        self._timeout = timeout
         self._line = Line(redis, timeout)
         self._live = LiveKeys(self._line, generation)
         self._keys = Keys(generation)
@@ -125,7 +126,11 @@ class Feed:
         """Listen to what grows, from now on, in any generation of the family."""
         with translated():
             async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
-                await pubsub.psubscribe(f"{self._family}*:feed")
+                try:
+                    async with asyncio.timeout(self._timeout):
+                        await pubsub.psubscribe(f"{self._family}*:feed")
+                except TimeoutError as error:
+                    raise ReadModelUnavailableError(f"no answer within {self._timeout} s") from error
                 news = News(pubsub)
                 try:
                     yield news
@@ -147,8 +152,7 @@ class Feed:
 class News:
     """Tells which buckets' feeds have grown; not for certain, so look at times.
 
-    It waits by itself, whatever becomes of the client's own waits: those now and then outlast their time, or
-    take a cancellation for their end.
+    It listens all the time, so that nothing is missed between two calls.
     """
 
     def __init__(self, pubsub: PubSub) -> None:

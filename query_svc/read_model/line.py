@@ -151,6 +151,7 @@ class Line:
         finally:
             for task in pending:
                 task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)  # nobody hears their answers any more
         raise ReadModelUnavailableError(f"no node answers: {causes[-1]}") from causes[-1]
 
     def _server(self, node: Node) -> Server:
