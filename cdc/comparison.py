@@ -17,11 +17,13 @@ class Report:
     compared: how many of each kind of thing, entries of the ledger among them.
     by_place: how many differences were found in the ledger, the lots, the promises, the read model.
     repaired: how many of each kind were put right in the read model, because they were only stale.
+    retired: how many of each kind have left the read model, because they were closed long ago.
     """
 
     compared: Counter[str] = field(default_factory=Counter)
     by_place: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    retired: Counter[str] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     @property

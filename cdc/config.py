@@ -5,7 +5,14 @@ from pathlib import Path
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from query_svc.read_model import FEED_ENTRIES, GENERATION, RedisUrl
+from query_svc.read_model import (
+    CLOSED_DAYS,
+    FEED_ENTRIES,
+    FEWEST_CLOSED_DAYS,
+    GENERATION,
+    MOST_CLOSED_DAYS,
+    RedisUrl,
+)
 from serving.settings import ServerSettings, Settings
 
 PREFIX = "INVENTORY_CDC_"
@@ -121,6 +128,12 @@ class PipelineSettings(ServerSettings):
         description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
     )
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generations to compare")
+    closed_days: int = Field(
+        CLOSED_DAYS,
+        ge=FEWEST_CLOSED_DAYS,
+        le=MOST_CLOSED_DAYS,
+        description="days for which reservations, orders and transfers stay in the read model when closed",
+    )
     reconcile_seconds: float = Field(
         30.0,
         ge=0,
@@ -153,3 +166,9 @@ class ReconcileSettings(Settings):
         description="the read model: redis://HOST:PORT/DB, or redis+cluster://HOST:PORT,HOST:PORT"
     )
     generation: str = Field(GENERATION, pattern="^[a-z0-9]+$", description="the generation to compare")
+    closed_days: int = Field(
+        CLOSED_DAYS,
+        ge=FEWEST_CLOSED_DAYS,
+        le=MOST_CLOSED_DAYS,
+        description="days for which reservations, orders and transfers stay in the read model when closed",
+    )

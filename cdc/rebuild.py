@@ -10,10 +10,11 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 from cdc.tables import BY_KIND, TABLES, Connection, Table
 from cdc.view_check import differences
-from query_svc.read_model import Changes, Generations, Maintenance, Phase, Plan, Versioned
+from query_svc.read_model import Changes, Generations, Maintenance, Phase, Plan, Retention, Versioned
 
 PAGE = 2000
 PART = 250
@@ -29,12 +30,16 @@ class RebuildError(Exception):
 
 @dataclass(frozen=True)
 class Tools:
-    """What a rebuild works with; `maintenance` opens a generation, to be closed by the rebuild."""
+    """What a rebuild works with; `maintenance` opens a generation, to be closed by the rebuild.
+
+    What was closed longer ago than the `retention` keeps it is neither filled in nor compared.
+    """
 
     connection: Connection
     generations: Generations
     maintenance: Callable[[str], Maintenance]
     grace_seconds: float = GRACE_SECONDS
+    retention: Retention = Retention()  # noqa: RUF009 - it never changes
 
 
 async def rebuild(tools: Tools, report: Callable[[Plan], None]) -> Plan:
@@ -114,8 +119,10 @@ async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Pla
     """Do the work on the next page of rows; None at the end of the last table."""
     table = BY_KIND[plan.kind]
     if found := await table.page(tools.connection, plan.after, PAGE):
-        await work(tools.connection, other, table, [table.message(row) for row in found])
-        return replace(plan, after=table.name_of(found[-1]), rows=plan.rows + len(found))
+        kept_since = tools.retention.kept_since(datetime.now(UTC))
+        kept = [table.message(row) for row in found if not table.closed_before(row, kept_since)]
+        await work(tools.connection, other, table, kept)
+        return replace(plan, after=table.name_of(found[-1]), rows=plan.rows + len(kept))
     later = TABLES[TABLES.index(table) + 1 :]
     return replace(plan, kind=later[0].kind, after=None) if later else None
 

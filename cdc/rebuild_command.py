@@ -3,6 +3,7 @@
 import asyncio
 import sys
 import time
+from datetime import timedelta
 from functools import partial
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from query_svc.read_model import (
     Phase,
     Plan,
     ReadModelUnavailableError,
+    Retention,
     connect_generations,
     connect_maintenance,
 )
@@ -57,7 +59,12 @@ def main(*, give_up: bool) -> None:
             await connect_database(config.database_url.get_secret_value()) as connection,
             connect_generations(redis_url, family=config.generation) as generations,
         ):
-            tools = Tools(connection, generations, partial(connect_maintenance, redis_url))
+            tools = Tools(
+                connection,
+                generations,
+                partial(connect_maintenance, redis_url),
+                retention=Retention(timedelta(days=config.closed_days)),
+            )
             if give_up:
                 await abandon(tools)
             await rebuild(tools, Progress().show)

@@ -18,7 +18,7 @@ from cdc import books, view_walks
 from cdc.comparison import Report
 from cdc.tables import Connection, DatabaseError, connect_database
 from cdc.view_walks import Patience
-from query_svc.read_model import ReadModel, ReadModelUnavailableError
+from query_svc.read_model import ReadModel, ReadModelUnavailableError, Retention
 
 __all__ = ["Reconciler", "Report", "Status", "reconcile"]
 
@@ -30,10 +30,16 @@ MAX_RETRY_SECONDS = 15.0
 
 log = structlog.get_logger()
 
-Walk = books.Walk | view_walks.RowsWalk | view_walks.StraysWalk
+Walk = books.Walk | view_walks.Walk
 
 
-async def reconcile(database_url: str, view: ReadModel, *, wait: float = 0.0) -> Report:
+async def reconcile(
+    database_url: str,
+    view: ReadModel,
+    *,
+    wait: float = 0.0,
+    retention: Retention = Retention(),  # noqa: B008 - it never changes
+) -> Report:
     """Compare everything once, and report; nothing is repaired.
 
     The read model gets until `wait` seconds from the start to come up to the rows, and the rows to it.
@@ -42,7 +48,7 @@ async def reconcile(database_url: str, view: ReadModel, *, wait: float = 0.0) ->
     """
     report = Report()
     async with await connect_database(database_url) as connection:
-        for walk in _walks(view, Patience(wait, is_total=True), repair=False):
+        for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False):
             while await walk.step(connection, report):
                 pass
     return report
@@ -53,7 +59,8 @@ class Status:
     """What the continuous reconciliation has come to know; times are seconds since 1970, 0 for never.
 
     current: the cycle that runs; last: the last that was completed, None before the first.
-    drift: all differences ever found, by place; repaired: all that was stale and put right, by kind.
+    drift: all differences ever found, by place; repaired: all that was stale and put right, by kind; retired:
+    all that has left because it was closed long ago, by kind.
     trouble: why it cannot go on at present, empty while it can.
     """
 
@@ -66,18 +73,20 @@ class Status:
     last_end_time: float = 0.0
     drift: Counter[str] = field(default_factory=Counter)
     repaired: Counter[str] = field(default_factory=Counter)
+    retired: Counter[str] = field(default_factory=Counter)
     trouble: str = ""
 
 
 class Reconciler:
     """Compares everything, over and over, until it is cancelled; `status` may be read at any time.
 
-    In the read model, what is only stale is put right without a word, and what is wrong is reported and put
-    right. Books that differ are reported, cycle after cycle: which of them is right is for people to say.
+    In the read model, what is only stale is put right without a word, what was closed longer ago than the
+    `retention` keeps it is taken away, and what is wrong is reported and put right. Books that differ are
+    reported, cycle after cycle: which of them is right is for people to say.
     A cycle begins `interval` seconds after the one before, or as soon as that is done.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - the parts it is made of
         self,
         database_url: str,
         view: ReadModel,
@@ -85,6 +94,7 @@ class Reconciler:
         interval: float,
         share: float = SHARE,
         patience: float = PATIENCE_SECONDS,
+        retention: Retention = Retention(),  # noqa: B008 - it never changes
     ) -> None:
         self.status = Status()
         self._database_url = database_url
@@ -92,13 +102,15 @@ class Reconciler:
         self._interval = interval
         self._share = share
         self._patience = patience
+        self._retention = retention
 
     async def run(self) -> None:
         """Run cycle after cycle, for ever; wait where PostgreSQL or Redis is away, and go on from there."""
         while True:
             begun = time.monotonic()
             self.status.current, self.status.current_start_time = Report(), time.time()
-            walks = list(_walks(self._view, Patience(self._patience, is_total=False), repair=True))
+            patience = Patience(self._patience, is_total=False)
+            walks = list(_walks(self._view, patience, self._retention, repair=True))
             await self._cycle(walks)
             self._close_cycle()
             await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
@@ -143,6 +155,7 @@ class Reconciler:
         status.walk = ""
         status.drift += status.current.by_place
         status.repaired += status.current.repaired
+        status.retired += status.current.retired
         log.info(
             "reconciled",
             cycle=status.cycles,
@@ -150,8 +163,9 @@ class Reconciler:
             compared=dict(status.current.compared),
             drift=dict(status.current.by_place),
             repaired=dict(status.current.repaired),
+            retired=dict(status.current.retired),
         )
 
 
-def _walks(view: ReadModel, patience: Patience, *, repair: bool) -> Sequence[Walk]:
-    return [*books.walks(), *view_walks.walks(view, patience, repair=repair)]
+def _walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
+    return [*books.walks(), *view_walks.walks(view, patience, retention, repair=repair)]

@@ -2,13 +2,14 @@
 
 import asyncio
 import sys
+from datetime import timedelta
 
 from rich.console import Console
 from rich.table import Table
 
 from cdc.config import ReconcileSettings
 from cdc.reconcile import Report, reconcile
-from query_svc.read_model import connect
+from query_svc.read_model import Retention, connect
 from serving import settings
 
 
@@ -18,7 +19,12 @@ def main(wait: float) -> None:
 
     async def run() -> Report:
         async with connect(config.redis_url.get_secret_value(), generation=config.generation) as view:
-            return await reconcile(config.database_url.get_secret_value(), view, wait=wait)
+            return await reconcile(
+                config.database_url.get_secret_value(),
+                view,
+                wait=wait,
+                retention=Retention(timedelta(days=config.closed_days)),
+            )
 
     report = asyncio.run(run())
     _print(report)

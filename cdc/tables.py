@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from psycopg import AsyncConnection, Error, sql
@@ -41,6 +42,12 @@ class Table:
     message: Callable[[Row], Any]
     called: str
     """What to call one of its rows by its name, for people."""
+    open_state: str = ""
+    """The state in which a row is open, of a table of promises: in any other it is closed."""
+
+    def closed_before(self, row: Row, instant: datetime) -> bool:
+        """Tell whether a row is a closed promise that has not changed since an instant."""
+        return bool(self.open_state) and row["state"] != self.open_state and row["update_time"] < instant
 
     async def page(self, connection: Connection, after: Name | None, size: int) -> list[Row]:
         """Return the next rows in the order of their keys, from the beginning or after a name."""
@@ -107,9 +114,9 @@ TABLES: Final = (
         rows.lot_of,
         "lot {2} of {0} at {1}",
     ),
-    Table("reservations", {"reservation_id": "uuid"}, rows.reservation_of, "reservation {}"),
-    Table("orders", {"order_id": "uuid"}, rows.order_of, "order {}"),
-    Table("transfers", {"transfer_id": "uuid"}, rows.transfer_of, "transfer {}"),
+    Table("reservations", {"reservation_id": "uuid"}, rows.reservation_of, "reservation {}", "PENDING"),
+    Table("orders", {"order_id": "uuid"}, rows.order_of, "order {}", "OPEN"),
+    Table("transfers", {"transfer_id": "uuid"}, rows.transfer_of, "transfer {}", "IN_TRANSIT"),
 )
 """Every table, those first that others refer to."""
 

@@ -1,13 +1,18 @@
-"""The read model against the rows: every row is shown, and nothing that is no row."""
+"""The read model against the rows: every row is shown, and nothing that is no row.
+
+A promise that was closed longer ago than the retention keeps it need not be shown, and is taken away.
+"""
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
 
 from cdc.comparison import Report, view_fault
 from cdc.tables import TABLES, Connection, Name, Table
 from cdc.view_check import RETRY_SECONDS, differences
-from query_svc.read_model import Changes, Maintenance, ReadModel
+from query_svc.read_model import Changes, Listed, Maintenance, ReadModel, Retention
+from query_svc.rows import Row
 
 PAGE = 500
 
@@ -33,20 +38,25 @@ class RowsWalk:
     With `repair` what is only stale is put right and is no fault; what is wrong is put right too, and is.
     """
 
-    def __init__(self, view: ReadModel, table: Table, patience: Patience, *, repair: bool) -> None:
+    def __init__(
+        self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
+    ) -> None:
         self.name = f"{table.kind} in the read model"
         self._view = view
         self._table = table
         self._patience = patience
+        self._retention = retention
         self._repair = repair
         self._after: Name | None = None
 
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next rows; False when there were none."""
         table = self._table
-        rows = await table.page(connection, self._after, PAGE)
-        if not rows:
+        page = await table.page(connection, self._after, PAGE)
+        if not page:
             return False
+        kept_since = self._retention.kept_since(datetime.now(UTC))
+        rows = [row for row in page if not table.closed_before(row, kept_since)]
         if table.kind != "levels":  # counted with the ledger
             report.compared[table.kind] += len(rows)
         things = [table.message(row) for row in rows]
@@ -63,18 +73,24 @@ class RowsWalk:
                 (stored,) = await view.stored(table.kind, [one.expected])
                 if stored.value == one.stored.value:
                     await view.replace(stored)
-        self._after = table.name_of(rows[-1])
+        self._after = table.name_of(page[-1])
         return True
 
 
 class StraysWalk:
-    """What the read model shows of a kind, of which there is no row. With `repair` it is taken away."""
+    """What the read model shows of a kind, of which there is no row. With `repair` it is taken away.
 
-    def __init__(self, view: ReadModel, table: Table, patience: Patience, *, repair: bool) -> None:
+    So is what was closed longer ago than the retention keeps it, which is no fault.
+    """
+
+    def __init__(
+        self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
+    ) -> None:
         self.name = f"{table.kind} without a row"
         self._view = view
         self._table = table
         self._patience = patience
+        self._retention = retention
         self._repair = repair
         self._walked: tuple[Maintenance, AsyncIterator[list[Name]]] | None = None
 
@@ -91,29 +107,85 @@ class StraysWalk:
         if names is None:
             return False
         for start in range(0, len(names), PAGE):
-            for name in await self._without_row(connection, names[start : start + PAGE]):
+            rows, strays = await self._rows_of(connection, names[start : start + PAGE])
+            for name in strays:
                 report.fault(VIEW, f"{self._table.words(name)}: the read model shows it, there is no row")
                 if self._repair:
                     await view.remove(self._table.kind, name)
+            if self._repair:
+                await self._retire(view, rows, report)
         return True
 
-    async def _without_row(self, connection: Connection, names: Sequence[Name]) -> list[Name]:
-        """Return the names of which there is no row, and comes none: the stream may be ahead."""
+    async def _rows_of(self, connection: Connection, names: Sequence[Name]) -> tuple[list[Row], list[Name]]:
+        """Return the rows of names, and the names of which there is none, and comes none.
+
+        The stream may be ahead: what is missing is asked for again while there is patience.
+        """
         deadline = self._patience.deadline()
+        rows: list[Row] = []
         missing = set(names)
         while missing:
             found = await self._table.named(connection, missing)
+            rows += found
             missing -= {self._table.name_of(row) for row in found}
             if time.monotonic() >= deadline:
                 break
             if missing:
                 await asyncio.sleep(RETRY_SECONDS)
-        return sorted(missing)
+        return rows, sorted(missing)
+
+    async def _retire(self, view: Maintenance, rows: Sequence[Row], report: Report) -> None:
+        """Take away those of the rows that have been closed for long, unless they are newer by now."""
+        table, gone_before = self._table, self._retention.gone_before(datetime.now(UTC))
+        versions = {
+            table.name_of(row): row["version"] for row in rows if table.closed_before(row, gone_before)
+        }
+        if versions:
+            report.retired[table.kind] += await view.retire(table.kind, versions)
 
 
-def walks(view: ReadModel, patience: Patience, *, repair: bool) -> Sequence[RowsWalk | StraysWalk]:
+class EntriesWalk:
+    """What stands in the lists of the read model, though no row there belongs in its place.
+
+    With `repair` it is only stale, and taken away.
+    """
+
+    name = "entries of lists without a row"
+
+    def __init__(self, view: ReadModel, *, repair: bool) -> None:
+        self._view = view
+        self._repair = repair
+        self._walked: tuple[Maintenance, AsyncIterator[list[Listed]]] | None = None
+
+    async def step(self, _: Connection, report: Report) -> bool:
+        """Check the next entries; False when there were none. Begins anew with another generation."""
+        view = await self._view.maintenance()
+        if self._walked is None or self._walked[0] is not view:
+            self._walked = (view, view.indexes.listed())
+        try:
+            listed = await anext(self._walked[1], None)
+        except BaseException:
+            self._walked = None
+            raise
+        if listed is None:
+            return False
+        for start in range(0, len(listed), PAGE):
+            left_over = await view.indexes.left_over(listed[start : start + PAGE])
+            if self._repair and left_over:
+                report.repaired["entries of lists"] += await view.indexes.withdraw(left_over)
+            elif not self._repair:
+                for entry in left_over:
+                    report.fault(VIEW, f"the list entry {entry} belongs to no row")
+        return True
+
+
+Walk = RowsWalk | StraysWalk | EntriesWalk
+
+
+def walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
     """Return all checks of the read model, each at its beginning."""
     return [
-        *(RowsWalk(view, table, patience, repair=repair) for table in TABLES),
-        *(StraysWalk(view, table, patience, repair=repair) for table in TABLES),
+        *(RowsWalk(view, table, patience, retention, repair=repair) for table in TABLES),
+        *(StraysWalk(view, table, patience, retention, repair=repair) for table in TABLES),
+        EntriesWalk(view, repair=repair),
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from query_svc.read_model import GENERATION, RedisUrl
+from query_svc.read_model import CLOSED_DAYS, FEWEST_CLOSED_DAYS, GENERATION, MOST_CLOSED_DAYS, RedisUrl
 from serving.settings import ServerSettings
 
 
@@ -21,6 +21,12 @@ class QuerySettings(ServerSettings):
         1.0, gt=0, le=60, description="longest wait for an answer of the read model, connecting included"
     )
     generation: str = Field(GENERATION, description="generation of the read model to read")
+    closed_days: int = Field(
+        CLOSED_DAYS,
+        ge=FEWEST_CLOSED_DAYS,
+        le=MOST_CLOSED_DAYS,
+        description="days for which the read model keeps what is closed; INVENTORY_CDC_CLOSED_DAYS or fewer",
+    )
     token_wait_seconds: float = Field(
         1.0, ge=0, le=60, description="longest wait for what a token names to arrive in the read model"
     )

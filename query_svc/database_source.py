@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Final
 
 from inventory.type.v1.item_pb2 import Item
@@ -43,6 +44,11 @@ class DatabaseSource:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
+
+    @property
+    def kept_since(self) -> datetime:
+        """The instant since which everything is there: the database keeps all."""
+        return datetime.min.replace(tzinfo=UTC)
 
     async def level(self, sku: str, location_id: str) -> StockLevel | None:
         """Return the level of an item at a location, None when it has never been stocked there."""

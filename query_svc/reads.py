@@ -14,7 +14,7 @@ from query_svc.database_source import DatabaseSource
 from query_svc.mark_follower import MarkFollower
 from query_svc.progress import Progress
 from query_svc.read_model import ReadModel, ReadModelUnavailableError
-from query_svc.sources import Source
+from query_svc.sources import BeyondSourceError, Source
 from serving.errors import CallError
 from serving.interceptor import remaining
 from serving.tokens import CommittedTransaction
@@ -54,8 +54,9 @@ class Reads:
     """Answers queries from `view`, of which `progress` tells what it holds, or from `database`.
 
     The view answers what asks for nothing else. A query with a token waits for its transaction, at most
-    `token_wait` seconds and half of the time it has. What the view cannot answer, or may not, the database
-    does. Nothing is ever older than was asked for: what neither can answer fails with the database's error.
+    `token_wait` seconds and half of the time it has. What the view cannot answer, or may not, or no longer
+    holds, the database does. Nothing is ever older than was asked for: what neither can answer fails with the
+    database's error.
     """
 
     def __init__(  # noqa: PLR0913 - the parts it is made of
@@ -81,11 +82,17 @@ class Reads:
         Raise CallError INVALID_CONSISTENCY_TOKEN, what `read` raises, and DatabaseUnavailableError.
         """
         requirement = requirement_of(request.consistency, datetime.now(UTC))
-        if requirement is not Demand.EVERYTHING:
-            answer = await self._from_view(requirement, read)
-            if answer is not None:
-                return answer
-        return await self._from_database(request.consistency, requirement, read)
+        second_best = requirement is not Demand.EVERYTHING
+        if second_best:
+            try:
+                answer = await self._from_view(requirement, read)
+            except BeyondSourceError:
+                second_best = False
+            else:
+                if answer is not None:
+                    return answer
+        answer, as_of = await self._from_database(request.consistency, requirement, read)
+        return _with(answer, pb.SOURCE_DATABASE, as_of, degraded=second_best)
 
     async def answer_from_ledger(self, request: Request, read: Read[A]) -> A:
         """Return what `read` makes of the ledger, which is never behind. Raises as `answer` does."""
@@ -107,7 +114,7 @@ class Reads:
             raise ViewLateError(f"it has heard of no commit for {age.total_seconds():.0f} s")
 
     async def _from_view(self, requirement: Requirement, read: Read[A]) -> A | None:
-        """Return the view's answer; None when it has none that is fresh enough."""
+        """Return the view's answer; None when it has none that is fresh enough. Raise BeyondSourceError."""
         for _ in range(ATTEMPTS):
             if not await self._sees_view():
                 return None
@@ -120,17 +127,17 @@ class Reads:
             permit = self._breaker.enter()
             if permit is None:
                 return None
-            outcome: A | CallError
+            outcome: A | CallError | BeyondSourceError
             try:
                 outcome = await read(self._view)
-            except CallError as error:
+            except (CallError, BeyondSourceError) as error:
                 outcome = error
             except ReadModelUnavailableError:
                 self._breaker.failed(permit)
                 return None
             self._breaker.succeeded(permit)
             if self._progress.lives == lives and self._follower.is_current:
-                if isinstance(outcome, CallError):
+                if isinstance(outcome, CallError | BeyondSourceError):
                     raise outcome
                 return _with(outcome, source, _instant(as_of))
         return None
@@ -156,13 +163,14 @@ class Reads:
             self._breaker.succeeded(permit)
         return self._progress.whole
 
-    async def _from_database(self, consistency: pb.Consistency, requirement: Requirement, read: Read[A]) -> A:
+    async def _from_database(
+        self, consistency: pb.Consistency, requirement: Requirement, read: Read[A]
+    ) -> tuple[A, datetime]:
+        """Return the database's answer, and the instant of which it is."""
         async with self._database.snapshot(remaining()) as snapshot:
             if isinstance(requirement, CommittedTransaction) and await snapshot.lacks(requirement):
                 raise invalid_token(consistency.at_least_as_fresh, "is none of this system")
-            answer = await read(DatabaseSource(snapshot))
-        degraded = requirement is not Demand.EVERYTHING
-        return _with(answer, pb.SOURCE_DATABASE, snapshot.as_of, degraded=degraded)
+            return await read(DatabaseSource(snapshot)), snapshot.as_of
 
 
 def _with(answer: A, source: pb.Source.ValueType, as_of: datetime, *, degraded: bool = False) -> A:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from time import monotonic
 
 from inventory.query.v1 import (
@@ -60,6 +61,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         settings.redis_url.get_secret_value(),
         generation=settings.generation,
         timeout=settings.redis_timeout_seconds,
+        retention=read_model.Retention(timedelta(days=settings.closed_days)),
     )
     marks = read_model.connect_marks(
         settings.redis_url.get_secret_value(),

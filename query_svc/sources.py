@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from inventory.type.v1.item_pb2 import Item
@@ -15,8 +16,16 @@ from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model import Span
 
 
+class BeyondSourceError(Exception):
+    """The source need not hold what was asked for: it was closed too long ago. The database holds it."""
+
+
 class Source(Protocol):
     """What can be asked of the present state of things; `ReadModel` says what each method returns."""
+
+    @property
+    def kept_since(self) -> datetime:
+        """The instant since which all that has changed is there; of what is closed, no more need be."""
 
     async def level(self, sku: str, location_id: str, /) -> StockLevel | None:
         """Return one level."""

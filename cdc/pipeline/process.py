@@ -6,6 +6,7 @@ import signal
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -23,7 +24,7 @@ from cdc.publisher import Publisher, PublishError
 from cdc.reconcile import Reconciler
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
-from query_svc.read_model import connect
+from query_svc.read_model import Retention, connect
 from serving import logs, server, settings, tasks
 from serving.health import Dependency
 from serving.validation import warm
@@ -62,7 +63,10 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
         view,
     ):
         reconciler = Reconciler(
-            config.database_url.get_secret_value(), view, interval=config.reconcile_seconds
+            config.database_url.get_secret_value(),
+            view,
+            interval=config.reconcile_seconds,
+            retention=Retention(timedelta(days=config.closed_days)),
         )
 
         async def reconciling() -> None:

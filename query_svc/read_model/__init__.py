@@ -16,16 +16,21 @@ from query_svc.read_model.feed_writing import FEED_ENTRIES, Told
 from query_svc.read_model.generations import Generations, Phase, Plan, connect_generations
 from query_svc.read_model.generations_writer import GenerationsWriter, connect_generations_writer
 from query_svc.read_model.get import ReadModel, connect
+from query_svc.read_model.index_maintenance import Listed
 from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
 from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
+from query_svc.read_model.retention import CLOSED_DAYS, FEWEST_CLOSED_DAYS, MOST_CLOSED_DAYS, Retention
 from query_svc.read_model.rows import Changes, Versioned
 from query_svc.read_model.walk import Span
 
 __all__ = [
     "BUCKETS",
+    "CLOSED_DAYS",
     "FEED_ENTRIES",
+    "FEWEST_CLOSED_DAYS",
     "GENERATION",
+    "MOST_CLOSED_DAYS",
     "Applied",
     "Changes",
     "Commits",
@@ -35,6 +40,7 @@ __all__ = [
     "Gap",
     "Generations",
     "GenerationsWriter",
+    "Listed",
     "Maintenance",
     "Mark",
     "Marks",
@@ -48,6 +54,7 @@ __all__ = [
     "ReadModelUnavailableError",
     "ReadModelWriter",
     "RedisUrl",
+    "Retention",
     "Span",
     "Stored",
     "Told",

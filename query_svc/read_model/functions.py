@@ -1,12 +1,16 @@
 """The function libraries of the read model in Redis: their code, their names, their loading."""
 
+from collections.abc import Sequence
 from hashlib import sha256
 from importlib.resources import files
+from typing import Any
 
 from redis.exceptions import ResponseError
 
 from query_svc.read_model.errors import translated
-from query_svc.read_model.line import Line
+from query_svc.read_model.keys import Keys
+from query_svc.read_model.line import Command, Line
+from query_svc.read_model.rows import Row
 
 _CODES: dict[str, str] = {}
 
@@ -42,3 +46,23 @@ async def load(line: Line) -> None:
             with translated():
                 if isinstance(answer, ResponseError):
                     raise answer
+
+
+async def call(line: Line, commands: Sequence[Command]) -> list[Any]:
+    """Return the answers of functions, which are loaded where Redis does not have them."""
+    try:
+        return await line.ask(commands)
+    except ResponseError as error:
+        if not str(error).startswith("Function not found"):
+            raise
+    await load(line)
+    return await line.ask(commands)
+
+
+def replacement(keys: Keys, row: Row, seen: bytes, value: bytes, former: str) -> Command:
+    """Return the call of REPLACE that puts `value`, with the row's entries, in the place of what was seen.
+
+    `former` are entries to take away; those that the next version would end go by themselves.
+    """
+    called = [keys.entries(row.bucket), row.key, keys.offsets(row.bucket), keys.feed(row.bucket)]
+    return ("FCALL", REPLACE, len(called), *called, row.field, seen, value, former, row.kept, row.current)

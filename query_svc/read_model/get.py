@@ -1,6 +1,7 @@
 """Reading the read model."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from typing import Self, TypeVar, cast
 
 from redis.asyncio import Redis
@@ -19,6 +20,7 @@ from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.line import Line
 from query_svc.read_model.maintenance import Maintenance
 from query_svc.read_model.marks import Mark, newest
+from query_svc.read_model.retention import Retention
 from query_svc.read_model.values import unpack, unpack_level
 from query_svc.read_model.walk import Span, walk
 
@@ -36,11 +38,24 @@ class ReadModel:
     model as a context manager.
     """
 
-    def __init__(self, redis: Redis, generation: str = GENERATION, *, timeout: float = 1.0) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        generation: str = GENERATION,
+        *,
+        timeout: float = 1.0,
+        retention: Retention = Retention(),  # noqa: B008 - it never changes
+    ) -> None:
         self._redis = redis
+        self._retention = retention
         self._line = Line(redis, timeout)
         self._live = LiveKeys(self._line, generation)
         self._maintained: Maintenance | None = None
+
+    @property
+    def kept_since(self) -> datetime:
+        """The instant since which all that has changed is there; of what is closed, no more need be."""
+        return self._retention.kept_since(datetime.now(UTC))
 
     async def level(self, sku: str, location_id: str) -> StockLevel | None:
         """Return the level of an item at a location, None when it has never been stocked there."""
@@ -179,9 +194,16 @@ def _check_number(names: Sequence[object]) -> None:
         raise ValueError(f"at most {MAX_NAMES} names at once, not {len(names)}")
 
 
-def connect(url: str, *, generation: str = GENERATION, timeout: float = 1.0) -> ReadModel:
+def connect(
+    url: str,
+    *,
+    generation: str = GENERATION,
+    timeout: float = 1.0,
+    retention: Retention = Retention(),  # noqa: B008 - it never changes
+) -> ReadModel:
     """Return the read model in the Redis at `url` (see open_redis); nothing is connected yet.
 
-    A call takes at most `timeout` seconds, connecting included.
+    A call takes at most `timeout` seconds, connecting included. `retention` is what the reconciliation and
+    the rebuild go by.
     """
-    return ReadModel(open_redis(url, timeout), generation, timeout=timeout)
+    return ReadModel(open_redis(url, timeout), generation, timeout=timeout, retention=retention)

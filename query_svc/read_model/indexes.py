@@ -4,7 +4,7 @@ A member is what the index is ordered by, then what names the row, with a NUL be
 the contracts holds one. So the members that begin with a part and a NUL are those of that part.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from inventory.type.v1.item_pb2 import Item, ItemState
@@ -88,6 +88,22 @@ TRANSFERS: Final = (
     TRANSFERS_IN_TRANSIT,
     ARRIVING_TRANSFERS,
 )
+
+OWNERS: Final[Mapping[str, tuple[str, tuple[int, ...]]]] = {
+    LEVELS_BY_LOCATION: ("levels", (1, 0)),
+    LOW_BY_SKU: ("levels", (0, 1)),
+    LOW_BY_LOCATION: ("levels", (1, 0)),
+    BACKORDERED_BY_SKU: ("levels", (0, 1)),
+    BACKORDERED_BY_LOCATION: ("levels", (1, 0)),
+    LOTS_BY_EXPIRY: ("lots", (1, 2, 3)),
+    LOTS_BY_SKU: ("lots", (0, 2, 3)),
+    LOTS_BY_LOCATION: ("lots", (2, 0, 3)),
+    **dict.fromkeys(ITEMS, ("items", (-1,))),
+    **dict.fromkeys(RESERVATIONS, ("reservations", (-1,))),
+    **dict.fromkeys(ORDERS, ("orders", (-1,))),
+    **dict.fromkeys(TRANSFERS, ("transfers", (-1,))),
+}
+"""For each index, the kind of the rows that stand in it, and which parts of a member name one, in order."""
 
 Entry = tuple[str, str]
 """An index and a member of it."""
@@ -190,6 +206,16 @@ def of_transfer(transfer: Transfer) -> Entries:
 def member(*parts: str) -> str:
     """Return the member of these parts."""
     return "\0".join(parts)
+
+
+def owner(index: str, name: str) -> tuple[str, tuple[str, ...]] | None:
+    """Return the kind and the name of the row that a member of an index stands for; None if for none."""
+    kind, places = OWNERS[index]
+    parts = name.split("\0")
+    try:
+        return kind, tuple(parts[place] for place in places)
+    except IndexError:
+        return None
 
 
 def _paths(categories: Iterable[str]) -> list[str]:

@@ -1,42 +1,23 @@
 """What is done to a generation beside the stream of changes: filled, looked at as it is stored, put right."""
 
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self, cast
+from typing import Self
 
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
 
-from inventory.type.v1.item_pb2 import Item
-from inventory.type.v1.location_pb2 import Location
-from inventory.type.v1.lot_pb2 import Lot
-from inventory.type.v1.order_pb2 import Order
-from inventory.type.v1.reservation_pb2 import Reservation
-from inventory.type.v1.stock_pb2 import StockLevel
-from inventory.type.v1.transfer_pb2 import Transfer
 from query_svc.read_model import functions, scan
 from query_svc.read_model.apply import Applied, command
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.feed_writing import NOTHING, feed_parts
-from query_svc.read_model.indexes import member
-from query_svc.read_model.keys import BUCKETS, Keys, bucket_of
+from query_svc.read_model.index_maintenance import IndexMaintenance
+from query_svc.read_model.keys import BUCKETS, Keys
 from query_svc.read_model.line import Command, Line
+from query_svc.read_model.naming import KINDS, Name, empty_row, entries_of, message_of, name_of, stored_row
 from query_svc.read_model.rows import Changes, Row, Versioned, rows_of
-from query_svc.read_model.values import unpack, unpack_level, version_of
-
-Name = tuple[str, ...]
-
-_KINDS: dict[str, type[Versioned]] = {
-    "levels": StockLevel,
-    "items": Item,
-    "locations": Location,
-    "lots": Lot,
-    "reservations": Reservation,
-    "orders": Order,
-    "transfers": Transfer,
-}
+from query_svc.read_model.values import version_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +57,8 @@ class Maintenance:
         self._redis = redis
         self._line = Line(redis, timeout)
         self._keys = Keys(generation)
+        self.indexes = IndexMaintenance(self._line, self._keys)
+        """The same for what stands in the indexes."""
 
     async def put(self, changes: Changes) -> Applied:
         """Take what is newer than what is there. One round trip."""
@@ -83,8 +66,12 @@ class Maintenance:
         for row in rows_of(changes, self._keys):
             grouped[row.bucket].append(row)
         feed = feed_parts((), changes.levels, self._keys)
-        counts = await self._call(
-            [command(self._keys, bucket, rows, feed.get(bucket, NOTHING)) for bucket, rows in grouped.items()]
+        counts = await functions.call(
+            self._line,
+            [
+                command(self._keys, bucket, rows, feed.get(bucket, NOTHING))
+                for bucket, rows in grouped.items()
+            ],
         )
         return Applied(sum(count[0] for count in counts), sum(count[1] for count in counts))
 
@@ -96,36 +83,47 @@ class Maintenance:
             commands.append(("HGET", row.key, row.field))
             commands.append(("HGET", self._keys.entries(row.bucket), f"{row.key}\0{row.field}"))
             commands += (
-                ("ZSCORE", self._keys.of_bucket(row.bucket, index), name) for index, name in _entries(row)
+                ("ZSCORE", self._keys.of_bucket(row.bucket, index), name) for index, name in entries_of(row)
             )
         answers = iter(await self._line.ask(commands))
         found = []
         for row in rows:
             value, entries = next(answers), next(answers) or b""
-            unlisted = tuple([index for index, _ in _entries(row) if next(answers) is None])
+            unlisted = tuple([index for index, _ in entries_of(row) if next(answers) is None])
             found.append(Stored(row, value, entries, unlisted))
         return found
 
     async def replace(self, stored: Stored) -> bool:
         """Put what should be in the place of what was seen; False if something else is there by now."""
-        row, former = stored.expected, ""
-        if stored.value is not None:
-            former = self._kept(row, stored.value)
-        return await self._replace(row, stored.value or b"", row.value, former)
+        row = stored.expected
+        former = "" if stored.value is None else self._kept(row, stored.value)
+        return await self._replace([(row, stored.value or b"", row.value, former)]) > 0
 
     async def remove(self, kind: str, name: Name) -> Versioned | None:
         """Take away what is stored of a name, which nothing should be, and return it; None if it was gone."""
-        key, field, bucket = self._place(kind, name)
-        (value,) = await self._line.ask([("HGET", key, field)])
-        if value is None:
-            return None
-        row = Row(bucket, key, field, b"", "", "", ())
-        if not await self._replace(row, value, b"", self._kept(row, value)):
+        row = empty_row(self._keys, kind, name)
+        (value,) = await self._line.ask([("HGET", row.key, row.field)])
+        if value is None or not await self._replace([(row, value, b"", self._kept(row, value))]):
             return None
         try:
-            return self._message(kind, name, value)
+            return message_of(kind, name, value)
         except DecodeError:
-            return _KINDS[kind]()
+            return KINDS[kind]()
+
+    async def retire(self, kind: str, versions: Mapping[Name, int]) -> int:
+        """Take away what is stored of some names, up to the version of each; return how many that were.
+
+        What has become newer stays. Each goes with its entries in the indexes, in one step. Two round trips.
+        """
+        rows = [empty_row(self._keys, kind, name) for name in versions]
+        values = await self._line.ask([("HGET", row.key, row.field) for row in rows])
+        return await self._replace(
+            [
+                (row, value, b"", self._kept(row, value))
+                for row, value, version in zip(rows, values, versions.values(), strict=True)
+                if value is not None and version_of(value) <= version
+            ]
+        )
 
     async def names(self, kind: str) -> AsyncIterator[list[Name]]:
         """Yield the name of everything of a kind there is, in pages and in no order; some may come twice.
@@ -150,7 +148,7 @@ class Maintenance:
     def message(self, kind: str, stored: Stored, name: Name) -> Versioned | None:
         """Return what is stored as a message; None if there is none, or none that can be decoded."""
         try:
-            return None if stored.value is None else self._message(kind, name, stored.value)
+            return None if stored.value is None else message_of(kind, name, stored.value)
         except DecodeError:
             return None
 
@@ -186,56 +184,18 @@ class Maintenance:
     async def __aexit__(self, *_: object) -> None:
         await self.close()
 
-    async def _call(self, commands: Sequence[Command]) -> list[Any]:
-        """Return the answers of functions, which are loaded where Redis does not have them."""
-        try:
-            return await self._line.ask(commands)
-        except ResponseError as error:
-            if not str(error).startswith("Function not found"):
-                raise
-        await functions.load(self._line)
-        return await self._line.ask(commands)
+    async def _replace(self, replacements: Sequence[tuple[Row, bytes, bytes, str]]) -> int:
+        """Put values in the place of those that were seen; return in how many places they were still there.
 
-    async def _replace(self, row: Row, seen: bytes, value: bytes, former: str) -> bool:
-        keys = [self._keys.entries(row.bucket), row.key]
-        keys += [self._keys.offsets(row.bucket), self._keys.feed(row.bucket)]
-        arguments = (row.field, seen, value, former, row.kept, row.current)
-        (done,) = await self._call([("FCALL", functions.REPLACE, len(keys), *keys, *arguments)])
-        return bool(done)
+        Each is a row, the value that was seen, the one to put, and the entries for ever of the former.
+        """
+        commands = [functions.replacement(self._keys, *one) for one in replacements]
+        return sum(await functions.call(self._line, commands)) if commands else 0
 
     def _kept(self, row: Row, value: bytes) -> str:
         """Return the entries that a stored value has for ever, as far as it can be decoded."""
-        kind, name = self._name(row)
-        try:
-            message = self._message(kind, name, value)
-        except DecodeError:
-            return ""
-        (stored,) = rows_of(Changes.of(kind, [message]), self._keys)
-        return stored.kept
-
-    def _message(self, kind: str, name: Name, value: bytes) -> Versioned:
-        if kind == "levels":
-            return unpack_level(name[0], name[1], value)
-        return unpack(_KINDS[kind], value)
-
-    def _place(self, kind: str, name: Name) -> tuple[str, str, int]:
-        bucket = bucket_of(name[0])
-        if kind == "levels":
-            return self._keys.levels(name[0]), name[1], bucket
-        if kind == "lots":
-            return self._keys.lots(name[0]), member(*name[1:]), bucket
-        return self._keys.of_bucket(bucket, kind), name[0], bucket
-
-    def _name(self, row: Row) -> tuple[str, Name]:
-        """Return the kind and the name of a row."""
-        _, _, kind, *sku = row.key.split(":", 3)
-        return kind, (*sku, *row.field.split("\0"))
-
-
-def _entries(row: Row) -> list[tuple[str, str]]:
-    """Return the indexes that a row stands in, and its members of them."""
-    entries = (row.kept + row.current).split("\2")[:-1]
-    return [cast("tuple[str, str]", tuple(entry.split("\1", 1))) for entry in entries]
+        stored = stored_row(self._keys, *name_of(row), value)
+        return stored.kept if stored else ""
 
 
 def connect_maintenance(url: str, generation: str, *, timeout: float = 5.0) -> Maintenance:

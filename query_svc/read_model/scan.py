@@ -4,7 +4,7 @@ What is there throughout is found, perhaps more than once; what comes or goes me
 Redis 7.0 alone.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from typing import Any
 
 from redis.exceptions import ResponseError
@@ -12,6 +12,8 @@ from redis.exceptions import ResponseError
 from query_svc.read_model.line import Command, Line
 
 COUNT = 500
+# Of each of several sorted sets at once; a small one comes whole.
+MEMBERS = 64
 
 
 async def keys(line: Line, pattern: str) -> AsyncIterator[list[bytes]]:
@@ -27,6 +29,19 @@ async def fields(line: Line, key: str) -> AsyncIterator[list[bytes]]:
     """Yield the fields of a hash."""
     async for page in _pages(lambda cursor: ("HSCAN", key, cursor, "COUNT", COUNT), line.ask):
         yield page[::2]
+
+
+async def members(line: Line, keys: Sequence[str]) -> AsyncIterator[list[tuple[str, bytes]]]:
+    """Yield the members of several sorted sets, each with the key of its set; one round trip a page."""
+    cursors = dict.fromkeys(keys, b"0")
+    while cursors:
+        answers = await line.ask(
+            [("ZSCAN", key, cursor, "COUNT", MEMBERS) for key, cursor in cursors.items()]
+        )
+        found = list(zip(cursors, answers, strict=True))
+        if page := [(key, name) for key, (_, scored) in found for name in scored[::2]]:
+            yield page
+        cursors = {key: cursor for key, (cursor, _) in found if cursor != b"0"}
 
 
 async def _pages(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from grpc.aio import ServicerContext
@@ -17,7 +19,7 @@ from inventory.type.v1.transfer_pb2 import Transfer, TransferState
 from query_svc.read_model import Span, indexes
 from query_svc.services.errors import order_not_found, reservation_not_found, transfer_not_found
 from query_svc.services.paging import Indexed, page_of
-from query_svc.sources import Source
+from query_svc.sources import BeyondSourceError, Source
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -25,6 +27,9 @@ Context = ServicerContext[Any, Any]
 # An id tells the millisecond in which it was made: that of create_time, or soon after it.
 ID_SLACK_MILLISECONDS = 1000
 MAX_ID_MILLISECONDS = 2**48 - 1
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_LAST_SECOND = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // timedelta(seconds=1)
 
 
 class OrderQueries(OrderQueryServiceServicer):
@@ -40,6 +45,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         (found,) = await self._source.reservations([request.reservation_id.lower()])
         if found is None:
+            self._reach(_made_at(request.reservation_id))
             raise reservation_not_found(request.reservation_id)
         return pb.GetReservationResponse(reservation=found)
 
@@ -50,6 +56,8 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         pending = set(wanted.states) == {ReservationState.RESERVATION_STATE_PENDING}
+        if not pending:
+            self._reach(_earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.RESERVATIONS_BY_REFERENCE, wanted.reference),
@@ -77,6 +85,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         (found,) = await self._source.orders([request.order_id.lower()])
         if found is None:
+            self._reach(_made_at(request.order_id))
             raise order_not_found(request.order_id)
         return pb.GetOrderResponse(order=found)
 
@@ -85,6 +94,8 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         is_open = wanted.backordered or set(wanted.states) == {OrderState.ORDER_STATE_OPEN}
+        if not is_open:
+            self._reach(_earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.ORDERS_BY_REFERENCE, wanted.reference),
@@ -114,6 +125,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         (found,) = await self._source.transfers([request.transfer_id.lower()])
         if found is None:
+            self._reach(_made_at(request.transfer_id))
             raise transfer_not_found(request.transfer_id)
         return pb.GetTransferResponse(transfer=found)
 
@@ -124,6 +136,8 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         in_transit = set(wanted.states) == {TransferState.TRANSFER_STATE_IN_TRANSIT}
+        if not in_transit:
+            self._reach(_earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.TRANSFERS_BY_REFERENCE, wanted.reference),
@@ -151,6 +165,27 @@ class OrderQueries(OrderQueryServiceServicer):
         found = Indexed(self._source, span, self._source.transfers, descending=newest_first)
         page, token = await page_of([found], matches, request)
         return pb.ListTransfersResponse(transfers=page, next_page_token=token)
+
+    def _reach(self, instant: datetime | None) -> None:
+        """Raise BeyondSourceError where what came into being at an instant may have left the source."""
+        if instant is not None and instant < self._source.kept_since:
+            raise BeyondSourceError
+
+
+def _made_at(name: str) -> datetime:
+    """Return the instant that an id tells: that of its creation, for any id that has been given."""
+    return _instant((UUID(name).int >> 80) // 1000)
+
+
+def _earliest(created: TimeRange) -> datetime | None:
+    """Return the earlier of the bounds that are given, None without any."""
+    given = [getattr(created, bound).seconds for bound in ("start", "end") if created.HasField(bound)]
+    return _instant(min(given)) if given else None
+
+
+def _instant(seconds: int) -> datetime:
+    """Return the time so long after 1970, or the nearest that there may be."""
+    return _EPOCH + timedelta(seconds=min(max(seconds, 0), _LAST_SECOND))
 
 
 def _span(created: TimeRange, *choices: tuple[str, str], otherwise: str) -> Span:

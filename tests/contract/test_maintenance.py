@@ -8,13 +8,17 @@ from typing import Any
 import pytest
 
 from query_svc.read_model import (
+    BUCKETS,
     GENERATION,
     Changes,
     Gap,
+    Listed,
     Maintenance,
     ReadModel,
     ReadModelWriter,
+    bucket_of,
     connect_maintenance,
+    indexes,
 )
 from query_svc.read_model.keys import Keys
 from tests.redis_cluster import Servers
@@ -134,6 +138,81 @@ async def test_what_is_removed_leaves_no_trace(fresh: Servers, maintenance: Main
     assert await maintenance.remove(kind, NAMES[kind]) is None
     with fresh.client() as client:
         assert content(client) == {}
+
+
+PROMISES = ["reservations", "orders", "transfers"]
+
+
+@pytest.mark.parametrize("kind", PROMISES)
+async def test_what_is_retired_leaves_no_trace_unless_it_is_newer(
+    fresh: Servers, maintenance: Maintenance, kind: str
+) -> None:
+    await maintenance.put(changes(kind, THINGS[kind]))
+    with fresh.client() as client:
+        right = content(client)
+        assert await maintenance.retire(kind, {NAMES[kind]: 2, ("none",): 9}) == 0
+        assert content(client) == right
+        assert await maintenance.retire(kind, {NAMES[kind]: 3, ("none",): 9}) == 1
+        assert content(client) == {}
+        # An old record that comes again is taken, and goes again; a newer one stays.
+        await maintenance.put(changes(kind, at(kind, 1)))
+        assert await maintenance.retire(kind, {NAMES[kind]: 3}) == 1
+        assert content(client) == {}
+        await maintenance.put(changes(kind, at(kind, 4)))
+        assert await maintenance.retire(kind, {NAMES[kind]: 3}) == 0
+        assert content(client) != {}
+
+
+async def left_over(maintenance: Maintenance) -> list[Listed]:
+    """Return all entries of indexes that no row has."""
+    there = maintenance.indexes
+    return [one async for page in there.listed() for one in await there.left_over(page)]
+
+
+async def test_entries_that_no_row_has_are_found_and_withdrawn(
+    fresh: Servers, maintenance: Maintenance
+) -> None:
+    """Of every index: of no row, of a row that stands elsewhere, in another bucket, and what is no name."""
+    for kind, thing in THINGS.items():
+        await maintenance.put(changes(kind, thing))
+    assert await left_over(maintenance) == []
+    keys = Keys(GENERATION)
+    with fresh.client() as client:
+        right = content(client)
+        planted = set()
+        for number, (index, (kind, places)) in enumerate(indexes.OWNERS.items()):
+            sku = f"NONE-{number}"
+            name = {"levels": (sku, "WH-1"), "lots": (sku, "WH-1", "L-1")}.get(kind, (sku,))
+            parts = ["x"] * (4 if kind == "lots" else len(name))
+            for place, part in zip(places, name, strict=True):
+                parts[place] = part
+            planted.add(Listed(index, bucket_of(sku), "\0".join(parts).encode()))
+            planted.add(Listed(index, (bucket_of(sku) + 1) % BUCKETS, "\0".join(parts).encode()))
+        mug = bucket_of("MUG-1")
+        planted.add(Listed(indexes.LOW_BY_LOCATION, mug, b"WH-9\0MUG-1"))
+        planted.add(Listed(indexes.LOW_BY_SKU, mug, b"MUG-1\0WH-9"))
+        planted.add(Listed(indexes.BACKORDERED_BY_SKU, mug, b"MUG-1\0WH-1"))
+        planted.add(Listed(indexes.ITEMS_BY_CATEGORY, mug, b"garden\0MUG-1"))
+        planted.add(Listed(indexes.LOTS_BY_SKU, mug, b"MUG-1\0WH-1"))
+        planted.add(Listed(indexes.ITEMS_BY_TAG, mug, b"\xff\0MUG-1"))
+        for one in planted:
+            client.zadd(keys.of_bucket(one.bucket, one.name), {one.member: 0})
+        found = await left_over(maintenance)
+        assert set(found) == planted
+        assert await maintenance.indexes.withdraw(found) == len(planted)
+        assert content(client) == right
+        # One that a row has come to have since stays.
+        low = Listed(indexes.LOW_BY_SKU, mug, b"MUG-1\0WH-1")
+        assert await maintenance.indexes.withdraw([low]) == 0
+        assert content(client) == right
+
+
+async def test_a_row_that_cannot_be_read_keeps_its_entries(fresh: Servers, maintenance: Maintenance) -> None:
+    """Which they are is not known: the row is put right first."""
+    await maintenance.put(changes("items", THINGS["items"]))
+    with fresh.client() as client:
+        client.hset(Keys(GENERATION).items(bucket_of("MUG-1")), "MUG-1", b"3 \xff")
+    assert await left_over(maintenance) == []
 
 
 async def test_a_generation_is_discarded_in_steps_and_alone(

@@ -55,13 +55,13 @@ class World:
         self.writer = writer
         self._records: list[Changes] = []
         self._next = 0
-        self._database_url = stack.postgres_url("owner")
+        self.owner_url = stack.postgres_url("owner")
         self._stopped = asyncio.Event()
 
     async def follow(self) -> None:
         """Change levels all the time, and apply that as the projector does, until `stop`."""
         rng = random.Random(1)
-        connection = await psycopg.AsyncConnection.connect(self._database_url, autocommit=True)
+        connection = await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True)
         async with connection:
             while not self._stopped.is_set():
                 name = (f"S-{rng.randint(1, ITEMS)}", f"W-{rng.randint(1, PLACES)}")
@@ -212,6 +212,23 @@ async def test_one_after_the_other(world: World, tmp_path: Path) -> None:
             plan = await rebuild(world.tools, lambda _: None)
             assert plan == Plan(f"{GENERATION}r{number}", number=number)
     await world.proves_equal(tmp_path)
+
+
+async def test_what_was_closed_long_ago_is_not_filled_in(world: World) -> None:
+    """Nor is it missed by the comparison before the switch."""
+    connection = await psycopg.AsyncConnection.connect(world.owner_url, autocommit=True)
+    async with connection:
+        await connection.execute(
+            "UPDATE reservations SET update_time = now() - interval '31 days' WHERE state = 'CANCELLED'"
+        )
+        try:
+            async with traffic(world):
+                await rebuild(world.tools, lambda _: None)
+            with world.redis.client() as client:
+                rows = sum(client.hlen(key) for key in client.scan_iter("*:reservations"))
+            assert rows == 50
+        finally:
+            await connection.execute("UPDATE reservations SET update_time = now()")
 
 
 async def test_of_two_at_once_one_stops(world: World, tmp_path: Path) -> None:

@@ -9,7 +9,6 @@ import grpc
 import psycopg
 import pytest
 
-from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
 from query_svc.config import QuerySettings
 from query_svc.read_model import connect_writer
 from query_svc.server import assemble
@@ -59,5 +58,5 @@ async def world(database: RunningStack, story: Story, redis: RedisServer) -> Asy
     async with assemble(settings) as server, connect_writer(redis.url) as writer:
         port = await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
-            yield World(StockQueryServiceStub(channel), story, writer)
+            yield World(channel, story, writer)
         await server.shut_down()

@@ -15,11 +15,14 @@ from command_svc.domain.levels import LevelKey
 from command_svc.domain.stock import AddStock
 from inventory.query.v1 import consistency_pb2 as pb
 from inventory.query.v1 import stock_query_service_pb2 as stock
+from inventory.query.v1.order_query_service_pb2_grpc import OrderQueryServiceStub
+from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
 from query_svc.read_model import ReadModelWriter
 from serving import tokens
 from tests.integration.command_svc.story import Story
 
 if TYPE_CHECKING:
+    from inventory.query.v1.order_query_service_pb2_grpc import OrderQueryServiceAsyncStub
     from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceAsyncStub
 
 NO_TOKEN = pb.Consistency()
@@ -29,8 +32,9 @@ FULLY = pb.Consistency(fully_consistent=True)
 class World:
     """The query service, and the projector's work done by hand."""
 
-    def __init__(self, stub: StockQueryServiceAsyncStub, story: Story, writer: ReadModelWriter) -> None:
-        self.stub = stub
+    def __init__(self, channel: grpc.aio.Channel, story: Story, writer: ReadModelWriter) -> None:
+        self.stub: StockQueryServiceAsyncStub = StockQueryServiceStub(channel)
+        self.orders: OrderQueryServiceAsyncStub = OrderQueryServiceStub(channel)
         self.story = story
         self._writer = writer
 

@@ -15,7 +15,7 @@ from inventory.query.v1 import (
     stock_query_service_pb2_grpc,
 )
 from query_svc.config import QuerySettings
-from query_svc.read_model import Changes, ReadModelWriter, connect_writer
+from query_svc.read_model import MOST_CLOSED_DAYS, Changes, ReadModelWriter, connect_writer
 from query_svc.server import assemble
 from tests.redis_server import RedisServer, binaries, redis_server
 
@@ -86,6 +86,8 @@ async def queries(redis: RedisServer, writer: ReadModelWriter) -> AsyncIterator[
             "redis_timeout_seconds": 0.5,
             "database_url": NO_DATABASE,
             "connect_timeout_seconds": 0.2,
+            # What tests show has its fixed times, and is all kept.
+            "closed_days": MOST_CLOSED_DAYS,
             "drain_seconds": 0,
         }
     )

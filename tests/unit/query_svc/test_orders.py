@@ -6,6 +6,7 @@ import itertools
 import random
 from collections.abc import Awaitable, Callable
 from typing import Any, NamedTuple
+from uuid import UUID
 
 import grpc
 import pytest
@@ -14,7 +15,12 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from inventory.query.v1 import order_query_service_pb2 as pb
 from inventory.query.v1.time_range_pb2 import TimeRange
 from inventory.type.v1.order_pb2 import ORDER_STATE_FULFILLED, ORDER_STATE_OPEN, Order, OrderState
-from inventory.type.v1.reservation_pb2 import RESERVATION_STATE_PENDING, Reservation, ReservationState
+from inventory.type.v1.reservation_pb2 import (
+    RESERVATION_STATE_CONFIRMED,
+    RESERVATION_STATE_PENDING,
+    Reservation,
+    ReservationState,
+)
 from inventory.type.v1.transfer_pb2 import TRANSFER_STATE_IN_TRANSIT, Transfer, TransferState
 from query_svc.read_model import Changes
 from query_svc.services import paging
@@ -248,10 +254,53 @@ async def test_a_token_serves_the_same_question_alone(queries: Queries, fill: Fi
 
 @pytest.mark.parametrize("seconds", [-62_135_596_800, -1, 253_402_300_799])
 async def test_any_instant_bounds_a_list(queries: Queries, fill: Fill, seconds: int) -> None:
+    """Of what is open: the view has it, however old."""
     await fill(Changes(orders=[order(1)]))
     instant = Timestamp(seconds=seconds)
     for stretch, shown in ((TimeRange(start=instant), seconds < 0), (TimeRange(end=instant), seconds > 0)):
         answer = await queries.orders.ListOrders(
-            pb.ListOrdersRequest(filter=pb.OrderFilter(create_time=stretch)), timeout=5
+            pb.ListOrdersRequest(filter=pb.OrderFilter(create_time=stretch, states=[ORDER_STATE_OPEN])),
+            timeout=5,
         )
         assert list(answer.orders) == ([order(1)] if shown else [])
+
+
+LONG_AGO = str(UUID(int=7 << 76 | 1 << 63))
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda orders: orders.GetReservation(pb.GetReservationRequest(reservation_id=LONG_AGO), timeout=5),
+        lambda orders: orders.GetOrder(pb.GetOrderRequest(order_id=LONG_AGO), timeout=5),
+        lambda orders: orders.GetTransfer(pb.GetTransferRequest(transfer_id=LONG_AGO), timeout=5),
+        lambda orders: orders.ListReservations(
+            pb.ListReservationsRequest(
+                filter=pb.ReservationFilter(
+                    create_time=TimeRange(end=Timestamp(seconds=1)),
+                    states=[RESERVATION_STATE_PENDING, RESERVATION_STATE_CONFIRMED],
+                )
+            ),
+            timeout=5,
+        ),
+        lambda orders: orders.ListOrders(
+            pb.ListOrdersRequest(
+                filter=pb.OrderFilter(create_time=TimeRange(start=Timestamp(seconds=-62_135_596_800)))
+            ),
+            timeout=5,
+        ),
+        lambda orders: orders.ListTransfers(
+            pb.ListTransfersRequest(
+                filter=pb.TransferFilter(create_time=TimeRange(start=Timestamp(seconds=1)))
+            ),
+            timeout=5,
+        ),
+    ],
+)
+async def test_what_may_have_left_the_view_is_not_answered_by_it(
+    queries: Queries, fill: Fill, call: Callable[[Any], Awaitable[object]]
+) -> None:
+    """Nobody is told that it is not there: the database is asked, which is away here."""
+    await fill(Changes(orders=[order(1)], reservations=[reservation(1)], transfers=[transfer(1)]))
+    info, code = await refusal(call(queries.orders))
+    assert (code, info.reason) == (grpc.StatusCode.UNAVAILABLE, "DEPENDENCY_UNAVAILABLE")

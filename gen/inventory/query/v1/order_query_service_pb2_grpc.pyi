@@ -37,6 +37,12 @@ class OrderQueryServiceStub:
     repeated. A page may hold fewer than asked for, even none, while next_page_token says that there may be
     more: so a filter that little matches is answered in bounded time, too. What a filter does not name it
     asks nothing of; what it names must all hold.
+
+    What is closed stays in the view for a time after its last change: 30 days, unless this system is told
+    otherwise. Each is answered by its id for ever. A list holds all that is open, and what was closed within
+    that time; to list what was closed before, too, bound create_time by an instant before it (`start` or
+    `end`), or ask for `fully_consistent`: then the database answers, which holds all. What is closed for so
+    long may leave a list between two of its pages.
     """
 
     @_typing.overload
@@ -68,6 +74,12 @@ class OrderQueryServiceAsyncStub(OrderQueryServiceStub):
     repeated. A page may hold fewer than asked for, even none, while next_page_token says that there may be
     more: so a filter that little matches is answered in bounded time, too. What a filter does not name it
     asks nothing of; what it names must all hold.
+
+    What is closed stays in the view for a time after its last change: 30 days, unless this system is told
+    otherwise. Each is answered by its id for ever. A list holds all that is open, and what was closed within
+    that time; to list what was closed before, too, bound create_time by an instant before it (`start` or
+    `end`), or ask for `fully_consistent`: then the database answers, which holds all. What is closed for so
+    long may leave a list between two of its pages.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -95,6 +107,12 @@ class OrderQueryServiceServicer(metaclass=_abc_1.ABCMeta):
     repeated. A page may hold fewer than asked for, even none, while next_page_token says that there may be
     more: so a filter that little matches is answered in bounded time, too. What a filter does not name it
     asks nothing of; what it names must all hold.
+
+    What is closed stays in the view for a time after its last change: 30 days, unless this system is told
+    otherwise. Each is answered by its id for ever. A list holds all that is open, and what was closed within
+    that time; to list what was closed before, too, bound create_time by an instant before it (`start` or
+    `end`), or ask for `fully_consistent`: then the database answers, which holds all. What is closed for so
+    long may leave a list between two of its pages.
     """
 
     @_abc_1.abstractmethod
