@@ -46,6 +46,10 @@ Every refusal of the service arrives as the exception of its published reason
     ├── ExceedsTransferError            the receipt names more than is under way
     ├── RequestIdReusedError            the request id belongs to an earlier, different command
     ├── VersionMismatchError            what the command changes has changed since the caller read it
+    ├── UnauthenticatedError            the caller does not prove who it is; see metadata["cause"]
+    ├── PermissionDeniedError           the caller may not do this
+    │   ├── StepUpRequiredError         not without having signed in anew, by more than a password
+    │   └── LocationNotAllowedError     not at this location
     ├── QueueFullError                  nothing was tried; repeat after `retry_after`
     ├── UnavailableError                the service was not reached, or could not answer
     │   └── DependencyUnavailableError  a part the answer depends on does not answer
@@ -291,6 +295,22 @@ class VersionMismatchError(InventoryError):
 
     Metadata: expected_version, version, sku (of an item or a level), location_id (of a location or a level).
     """
+
+
+class UnauthenticatedError(InventoryError):
+    """The caller does not prove who it is. Metadata: cause ("expired": repeat with a new token)."""
+
+
+class PermissionDeniedError(InventoryError):
+    """None of the caller's roles may call the method. Metadata: method, roles."""
+
+
+class StepUpRequiredError(PermissionDeniedError):
+    """The caller must sign in anew. Metadata: method, max_age_seconds, acr_values, amr_values."""
+
+
+class LocationNotAllowedError(PermissionDeniedError):
+    """The caller acts at other locations. Metadata: location_id."""
 
 
 class QueueFullError(InventoryError):

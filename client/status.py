@@ -61,6 +61,10 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "CURSOR_EXPIRED": errors.CursorExpiredError,
         "WATCH_TOO_SLOW": errors.WatchTooSlowError,
         "DEAD_LETTER_NOT_FOUND": errors.DeadLetterNotFoundError,
+        "UNAUTHENTICATED": errors.UnauthenticatedError,
+        "PERMISSION_DENIED": errors.PermissionDeniedError,
+        "STEP_UP_REQUIRED": errors.StepUpRequiredError,
+        "LOCATION_NOT_ALLOWED": errors.LocationNotAllowedError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""
@@ -70,6 +74,8 @@ _BY_CODE: Mapping[grpc.StatusCode, type[errors.InventoryError]] = MappingProxyTy
     {
         grpc.StatusCode.UNAVAILABLE: errors.UnavailableError,
         grpc.StatusCode.DEADLINE_EXCEEDED: errors.DeadlineExceededError,
+        grpc.StatusCode.UNAUTHENTICATED: errors.UnauthenticatedError,
+        grpc.StatusCode.PERMISSION_DENIED: errors.PermissionDeniedError,
     }
 )
 

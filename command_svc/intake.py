@@ -33,7 +33,7 @@ from inventory.command.v1.stock_command_failure_pb2 import StockCommandFailure
 from inventory.command.v1.stock_command_service_pb2 import StockCommand
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError, invalid_field
-from serving.identity import ACTOR_KEY, checked
+from serving.identity import ACTOR_KEY, checked, unverified
 
 POLL_SECONDS = 0.25
 FIRST_BACKOFF_SECONDS = 0.05
@@ -203,7 +203,7 @@ def take(record: Record, consumer: str) -> Taken:
         message = message_in(taken.command)
         derived = f"{record.topic}-{record.partition}-{record.offset}-{record.timestamp}"
         taken.request_id = message.request_id or derived
-        taken.request = member_of(message, derived, taken.actor)
+        taken.request = member_of(message, derived, unverified(taken.actor))
     except CallError as error:
         taken.error = error
     return taken

@@ -73,6 +73,10 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_CURSOR_EXPIRED: grpc.StatusCode.OUT_OF_RANGE,
         error_reason_pb2.ERROR_REASON_WATCH_TOO_SLOW: grpc.StatusCode.RESOURCE_EXHAUSTED,
         error_reason_pb2.ERROR_REASON_DEAD_LETTER_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
+        error_reason_pb2.ERROR_REASON_UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
+        error_reason_pb2.ERROR_REASON_PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
+        error_reason_pb2.ERROR_REASON_STEP_UP_REQUIRED: grpc.StatusCode.PERMISSION_DENIED,
+        error_reason_pb2.ERROR_REASON_LOCATION_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
     }
 )
 

@@ -1,4 +1,4 @@
-"""What happens around every call: its deadline, its errors, its log entry, the limit on how many run."""
+"""What happens around every call: who calls, its deadline, its errors, its log entry, how many run."""
 
 from __future__ import annotations
 
@@ -7,19 +7,25 @@ import logging
 import uuid
 from contextlib import aclosing
 from contextvars import ContextVar
-from time import monotonic
+from math import inf
+from time import monotonic, time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import grpc
 import structlog
 
 from inventory.type.v1 import error_reason_pb2
+from serving.access import PROBED
 from serving.errors import CallError, unavailable
+from serving.identity import Caller, admit, authorize, handle_for, unauthenticated
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
 
+    from google.protobuf.message import Message
     from structlog.typing import FilteringBoundLogger
+
+    from serving.guard import Guard
 
     Context = grpc.aio.ServicerContext[Any, Any]
     Handler = grpc.RpcMethodHandler[Any, Any]
@@ -52,8 +58,11 @@ class CallLimits(NamedTuple):
 
 
 class CallInterceptor(grpc.aio.ServerInterceptor):
-    """Answers errors with their full status and keeps calls within their limits.
+    """Lets in who may call, answers errors with their full status and keeps calls within their limits.
 
+    - The `guard` tells the caller, which the handler finds as `identity.caller()`; one that the method is not
+      for is refused (see `identity.authorize`). A stream ends with UNAUTHENTICATED when the proof of its
+      caller does.
     - A CallError becomes its status. An exception named in `dependencies` becomes
       DEPENDENCY_UNAVAILABLE of the part named there. Any other exception is logged under a new error id,
       and the caller learns that id alone.
@@ -65,16 +74,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     - A stream of responses alone waits more than it works: it is not counted, its service bounds those.
 
-    Applies to calls of our own services but those with a stream of requests alone, whose handlers are
-    coroutines or asynchronous generators; other calls pass untouched.
+    Health passes untouched; reflection is for its callers alone, and not counted. Handlers are coroutines or,
+    of streams, asynchronous generators; none takes a stream of requests alone.
     """
 
-    def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str]) -> None:
+    def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str], guard: Guard) -> None:
         self._limits = limits
+        self._guard = guard
         self._dependencies = dict(dependencies)
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._running = 0
         self._streams: set[asyncio.Timeout] = set()
+        self._stopping = False
         self._log: FilteringBoundLogger = structlog.get_logger().bind()
         self._logs_calls = self._log.is_enabled_for(logging.DEBUG)
 
@@ -90,7 +101,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         known = self._wrapped.get(method)
         if known is not None and known[0] is handler:
             return known[1]
-        if handler is None or not method.startswith(OWN_METHODS):
+        if handler is None or method.startswith(PROBED):
             return handler
         if handler.unary_unary is not None:
             wrapped = grpc.unary_unary_rpc_method_handler(
@@ -105,19 +116,26 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 response_serializer=handler.response_serializer,
             )
         elif handler.stream_stream is not None:
+            counted = method.startswith(OWN_METHODS)
             wrapped = grpc.stream_stream_rpc_method_handler(
                 # A coroutine that writes is as good as the iterator that the types ask for.
-                cast("Any", self._around_stream(method, cast("StreamBehaviour", handler.stream_stream))),
+                cast(
+                    "Any",
+                    self._around_stream(
+                        method, cast("StreamBehaviour", handler.stream_stream), counted=counted
+                    ),
+                ),
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
         else:
-            return handler
+            raise NotImplementedError(f"{method} takes a stream of requests alone")
         self._wrapped[method] = (handler, wrapped)
         return wrapped
 
     def end_streams(self) -> None:
         """End the streams in progress with DEPENDENCY_UNAVAILABLE; to be called once, at shutdown."""
+        self._stopping = True
         now = asyncio.get_running_loop().time()
         for stream in self._streams:
             stream.reschedule(now)
@@ -135,6 +153,9 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await self._answer(method, started, context, _queue_full())
             self._running += 1
             try:
+                who = await self._who(context)
+                authorize(who, method, cast("Message", request))
+                handle_for(who)
                 if asked is not None and asked <= cap:
                     # gRPC cancels the handler at the caller's own deadline: a second timer would cost
                     # 8 us, four times the rest of this function.
@@ -170,6 +191,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             ending = asyncio.timeout(None)
             responses = 0
             try:
+                who = await self._who(context)
+                admit(who, method)  # what its messages ask, their service authorizes
+                handle_for(who)
+                ending = _until(who.expires)
                 # The responses are written here, so that whatever ends the call ends the generator too.
                 async with ending, aclosing(behaviour(requests, context)) as answers:
                     self._streams.add(ending)
@@ -186,7 +211,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - this is where every error gets its answer
-                refusal = _stopping() if ending.expired() else self._refusal(error, method)
+                refusal = self._ended() if ending.expired() else self._refusal(error, method)
                 await self._answer(method, started, context, refusal)
             finally:
                 self._running -= counted
@@ -195,6 +220,14 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
 
         return call
+
+    async def _who(self, context: Context) -> Caller:
+        metadata = context.invocation_metadata() or ()
+        return self._guard.recognize(metadata) or await self._guard.identify(metadata)
+
+    def _ended(self) -> CallError:
+        """Return why a stream was ended: the server stops, or the proof of its caller is good no longer."""
+        return _stopping() if self._stopping else unauthenticated("expired", "the token has expired")
 
     def _refusal(self, error: Exception, method: str) -> CallError:
         if isinstance(error, CallError):
@@ -239,6 +272,11 @@ def _stopping() -> CallError:
         metadata={"dependency": "server"},
         retry_after=0.1,
     )
+
+
+def _until(expires: float) -> asyncio.Timeout:
+    """Return the timeout that ends at an instant, in seconds since 1970."""
+    return asyncio.timeout(None if expires == inf else expires - time())
 
 
 async def _within(seconds: float, answer: Awaitable[object]) -> object:

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
 
+from serving.guard import guard_of
 from serving.health import HealthMonitor
 from serving.interceptor import CallInterceptor, CallLimits
 from serving.reflection import add_reflection_to_server
@@ -65,7 +66,7 @@ class GrpcServer:
         limits = CallLimits(
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
-        self._calls = CallInterceptor(limits, unavailable)
+        self._calls = CallInterceptor(limits, unavailable, guard_of(settings))
         self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies)
         for service in services:

@@ -12,6 +12,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 from pydantic import AfterValidator, Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from serving.identity_settings import IdentitySettings, is_loopback
+
 __all__ = ["ListenAddress", "ServerSettings", "Settings", "load", "split_address"]
 
 LARGEST_PORT = 65_535
@@ -62,7 +64,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
-class ServerSettings(Settings):
+class ServerSettings(Settings, IdentitySettings):
     """What every gRPC server of the project can be told; a service adds its own."""
 
     listen: ListenAddress = Field(description="host:port to serve gRPC on; port 0 takes a free one")
@@ -93,6 +95,14 @@ class ServerSettings(Settings):
     def _workers_share_a_known_port(self) -> Self:
         if self.workers > 1 and split_address(self.listen)[1] == 0:
             raise ValueError("several workers cannot listen on port 0")
+        return self
+
+    @model_validator(mode="after")
+    def _strangers_are_asked_who_they_are(self) -> Self:
+        if not self.identity_issuer and not is_loopback(split_address(self.listen)[0]):
+            raise ValueError(
+                "listens beyond the loopback, where callers must prove who they are: set identity_issuer"
+            )
         return self
 
 

@@ -28,8 +28,8 @@ PRINCIPALS = {"*/ns/inventory/sa/order-service": Role.ROLE_ORDER_SERVICE}
 
 ROLES_PAGE = """# Who may call what
 
-Generated from the options of the methods in `proto/` (`make gen`); \
-[ADR 19](adr/0019-the-table-of-roles-stands-in-the-contracts.md) says why the table stands there.
+Generated from the options of the methods in `proto/` (`make gen`); [identity](identity.md) says who \
+callers are, [ADR 19](adr/0019-the-table-of-roles-stands-in-the-contracts.md) why the table stands there.
 
 **S**: asks for a step-up. **s**: asks for one where the request names one of the reasons below. **L**: a \
 clerk acts at own locations alone. What a member of a batch or a stream may do, its own method's row says.

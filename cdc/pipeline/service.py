@@ -11,7 +11,7 @@ from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import PipelineServiceServicer
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError
-from serving.identity import actor
+from serving.identity import caller
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
@@ -50,20 +50,20 @@ class Pipeline(PipelineServiceServicer):
         return pb.ListDeadLettersResponse(dead_letters=page.letters, next_page_token=token)
 
     async def ReplayDeadLetters(
-        self, request: pb.ReplayDeadLettersRequest, context: Context
+        self, request: pb.ReplayDeadLettersRequest, _context: Context
     ) -> pb.ReplayDeadLettersResponse:
         """Write the records of dead letters once more."""
         check(request)
-        who, ids = actor(context), list(request.dead_letter_ids)
+        who, ids = caller().subject, list(request.dead_letter_ids)
         await self._found(lambda: self._letters.replay(ids, who))
         return pb.ReplayDeadLettersResponse(replayed_count=len(ids))
 
     async def DiscardDeadLetters(
-        self, request: pb.DiscardDeadLettersRequest, context: Context
+        self, request: pb.DiscardDeadLettersRequest, _context: Context
     ) -> pb.DiscardDeadLettersResponse:
         """Give dead letters up."""
         check(request)
-        who, ids = actor(context), list(request.dead_letter_ids)
+        who, ids = caller().subject, list(request.dead_letter_ids)
         await self._found(lambda: self._letters.discard(ids, who, request.reason))
         return pb.DiscardDeadLettersResponse(discarded_count=len(ids))
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import NamedTuple, assert_never
 from uuid import UUID
 
-from command_svc.domain import catalog, orders, reservations, returns, stock, transfers
+from command_svc.domain import catalog, orders, reservations, returns, stock, territory, transfers
 from command_svc.domain.catalog import (
     ArchiveItem,
     CreateItem,
@@ -52,7 +52,8 @@ class Request:
     """One command of a caller.
 
     `fingerprint` stands for the caller and the whole body; `encode` makes the answer to keep and return,
-    without a stamp when nothing will be committed.
+    without a stamp when nothing will be committed. `locations` are those that the caller is bound to, None
+    if to none: what the command leads to elsewhere is refused.
     """
 
     request_id: str
@@ -60,6 +61,7 @@ class Request:
     actor: str
     command: Command
     encode: Callable[[Outcome, Stamp | None], bytes]
+    locations: frozenset[str] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,9 +108,11 @@ def _verdicts(transaction: Transaction, submission: Submission) -> Iterator[Verd
             same = known.fingerprint == request.fingerprint
             yield known.response if same else RequestIdReusedError(request.request_id)
             continue
-        before = transaction.mark()
+        before, moved = transaction.mark(), len(transaction.movements)
         try:
             outcome = _carry_out(transaction, request)
+            if request.locations is not None:
+                territory.hold(transaction.movements[moved:], request.locations)
         except Refusal as refusal:
             # Expired holds that it freed in vain stay for the next command, or the sweeper.
             transaction.undo_to(before)

@@ -49,14 +49,22 @@ def new_request_id() -> str:
     return str(uuid.uuid4())
 
 
-def make_request(message: CommandMessage, request_id: str, actor: str, mapping: Mapping) -> Request:
-    """Return the request that `message` asks for, under `request_id`."""
+def make_request(
+    message: CommandMessage,
+    request_id: str,
+    actor: str,
+    mapping: Mapping,
+    locations: frozenset[str] | None = None,
+) -> Request:
+    """Return the request that `message` asks for, under `request_id`, held to `locations`."""
 
     def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:
         token = tokens.encode(stamp.transaction_id, stamp.record_time) if stamp else ""
         return mapping.response(outcome, request_id, token).SerializeToString()
 
-    return Request(request_id, fingerprint(message, actor), actor, mapping.command(message), encode)
+    return Request(
+        request_id, fingerprint(message, actor), actor, mapping.command(message), encode, locations
+    )
 
 
 def fingerprint(message: CommandMessage, actor: str) -> bytes:

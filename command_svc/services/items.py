@@ -15,23 +15,23 @@ class ItemCommands(ItemCommandServiceServicer):
     def __init__(self, batcher: Batcher) -> None:
         self._batcher = batcher
 
-    async def CreateItem(self, request: pb.CreateItemRequest, context: Context) -> pb.CreateItemResponse:
+    async def CreateItem(self, request: pb.CreateItemRequest, _context: Context) -> pb.CreateItemResponse:
         """Create an item."""
-        return pb.CreateItemResponse.FromString(await answer(self._batcher, request, context))
+        return pb.CreateItemResponse.FromString(await answer(self._batcher, request))
 
-    async def UpdateItem(self, request: pb.UpdateItemRequest, context: Context) -> pb.UpdateItemResponse:
+    async def UpdateItem(self, request: pb.UpdateItemRequest, _context: Context) -> pb.UpdateItemResponse:
         """Change what may be changed of an item."""
-        return pb.UpdateItemResponse.FromString(await answer(self._batcher, request, context))
+        return pb.UpdateItemResponse.FromString(await answer(self._batcher, request))
 
-    async def ArchiveItem(self, request: pb.ArchiveItemRequest, context: Context) -> pb.ArchiveItemResponse:
+    async def ArchiveItem(self, request: pb.ArchiveItemRequest, _context: Context) -> pb.ArchiveItemResponse:
         """Let an item take no new stock or promises any more."""
-        return pb.ArchiveItemResponse.FromString(await answer(self._batcher, request, context))
+        return pb.ArchiveItemResponse.FromString(await answer(self._batcher, request))
 
     async def BatchCreateItems(
-        self, request: pb.BatchCreateItemsRequest, context: Context
+        self, request: pb.BatchCreateItemsRequest, _context: Context
     ) -> pb.BatchCreateItemsResponse:
         """Create many items in one transaction."""
-        batch_id, answers = await answer_batch(self._batcher, request, context, lambda command: command)
+        batch_id, answers = await answer_batch(self._batcher, request, lambda command: command)
         results = [_result(answered) for answered in answers]
         return pb.BatchCreateItemsResponse(
             request_id=batch_id,

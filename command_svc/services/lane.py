@@ -21,7 +21,7 @@ from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving import tokens
 from serving.errors import CallError, unavailable
-from serving.identity import actor
+from serving.identity import Caller, caller
 from serving.interceptor import remaining
 from serving.validation import check
 
@@ -70,9 +70,9 @@ def _working_time() -> float:
         return math.inf
 
 
-async def answer(batcher: Batcher, message: Message, context: Context) -> bytes:
+async def answer(batcher: Batcher, message: Message) -> bytes:
     """Return the encoded answer to a single command; raises CallError when it is refused."""
-    request = request_of(message, actor(context))
+    request = request_of(message, caller())
     validate_only = cast("CommandMessage", message).validate_only
     (verdict,) = await carry_out(batcher, Submission((request,), validate_only=validate_only))
     if isinstance(verdict, Refusal):
@@ -113,33 +113,34 @@ class Members:
 
 
 def members_of(
-    message: MemberMessages[Member_co], caller: str, unwrap: Callable[[Member_co], Message]
+    message: MemberMessages[Member_co], who: Caller, unwrap: Callable[[Member_co], Message]
 ) -> Members:
     """Return the commands of a message: `unwrap` returns the message of each.
 
-    One without an id of its own has the message's with its index. One that breaks a rule is answered
-    with its error. Raises CallError INVALID_FIELD when the message itself breaks one.
+    One without an id of its own has the message's with its index. One that breaks a rule, or that its
+    caller may not ask, is answered with its error. Raises CallError INVALID_FIELD when the message itself
+    breaks one.
     """
     check(cast("Message", message))
     members = Members(message.request_id or new_request_id())
     for index, command in enumerate(message.commands):
         try:
             derived_id = f"{members.request_id}.{index}"
-            members.requests[index] = member_of(unwrap(command), derived_id, caller)
+            members.requests[index] = member_of(unwrap(command), derived_id, who)
         except CallError as error:
             members.answers[index] = error
     return members
 
 
 async def answer_batch(
-    batcher: Batcher, batch: BatchMessage[Member_co], context: Context, unwrap: Callable[[Member_co], Message]
+    batcher: Batcher, batch: BatchMessage[Member_co], unwrap: Callable[[Member_co], Message]
 ) -> tuple[str, list[bytes | CallError]]:
     """Return the request id of a batch and, for each command, its encoded answer or why it was refused.
 
     As in `members_of`; but if the batch is atomic, a command that breaks a rule fails all of it. Raises
     CallError, naming the command_index, when an atomic batch is refused.
     """
-    members = members_of(batch, actor(context), unwrap)
+    members = members_of(batch, caller(), unwrap)
     if batch.atomic:
         for index, invalid in members.answers.items():
             if isinstance(invalid, CallError):

@@ -15,19 +15,19 @@ class LocationCommands(LocationCommandServiceServicer):
         self._batcher = batcher
 
     async def CreateLocation(
-        self, request: pb.CreateLocationRequest, context: Context
+        self, request: pb.CreateLocationRequest, _context: Context
     ) -> pb.CreateLocationResponse:
         """Create a location."""
-        return pb.CreateLocationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.CreateLocationResponse.FromString(await answer(self._batcher, request))
 
     async def UpdateLocation(
-        self, request: pb.UpdateLocationRequest, context: Context
+        self, request: pb.UpdateLocationRequest, _context: Context
     ) -> pb.UpdateLocationResponse:
         """Change a location."""
-        return pb.UpdateLocationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.UpdateLocationResponse.FromString(await answer(self._batcher, request))
 
     async def DeactivateLocation(
-        self, request: pb.DeactivateLocationRequest, context: Context
+        self, request: pb.DeactivateLocationRequest, _context: Context
     ) -> pb.DeactivateLocationResponse:
         """Let a location take no new stock or promises any more."""
-        return pb.DeactivateLocationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.DeactivateLocationResponse.FromString(await answer(self._batcher, request))

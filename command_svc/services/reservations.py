@@ -16,34 +16,34 @@ class ReservationCommands(ReservationCommandServiceServicer):
         self._batcher = batcher
 
     async def ReserveStock(
-        self, request: pb.ReserveStockRequest, context: Context
+        self, request: pb.ReserveStockRequest, _context: Context
     ) -> pb.ReserveStockResponse:
         """Promise units for a while."""
-        return pb.ReserveStockResponse.FromString(await answer(self._batcher, request, context))
+        return pb.ReserveStockResponse.FromString(await answer(self._batcher, request))
 
     async def ConfirmReservation(
-        self, request: pb.ConfirmReservationRequest, context: Context
+        self, request: pb.ConfirmReservationRequest, _context: Context
     ) -> pb.ConfirmReservationResponse:
         """Take promised units off the shelf."""
-        return pb.ConfirmReservationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.ConfirmReservationResponse.FromString(await answer(self._batcher, request))
 
     async def CancelReservation(
-        self, request: pb.CancelReservationRequest, context: Context
+        self, request: pb.CancelReservationRequest, _context: Context
     ) -> pb.CancelReservationResponse:
         """Give back what is still held."""
-        return pb.CancelReservationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.CancelReservationResponse.FromString(await answer(self._batcher, request))
 
     async def ExtendReservation(
-        self, request: pb.ExtendReservationRequest, context: Context
+        self, request: pb.ExtendReservationRequest, _context: Context
     ) -> pb.ExtendReservationResponse:
         """Give the reservation a new time to live."""
-        return pb.ExtendReservationResponse.FromString(await answer(self._batcher, request, context))
+        return pb.ExtendReservationResponse.FromString(await answer(self._batcher, request))
 
     async def BatchReserveStock(
-        self, request: pb.BatchReserveStockRequest, context: Context
+        self, request: pb.BatchReserveStockRequest, _context: Context
     ) -> pb.BatchReserveStockResponse:
         """Make many reservations in one transaction."""
-        batch_id, answers = await answer_batch(self._batcher, request, context, lambda command: command)
+        batch_id, answers = await answer_batch(self._batcher, request, lambda command: command)
         results = [_result(answered) for answered in answers]
         return pb.BatchReserveStockResponse(
             request_id=batch_id,

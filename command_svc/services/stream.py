@@ -15,6 +15,7 @@ from command_svc.services.lane import Members, carry_out, members_of, newest
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError
+from serving.identity import Caller
 
 AHEAD_COMMANDS = 1000
 AHEAD_BYTES = 4 * 1024 * 1024
@@ -24,7 +25,7 @@ QUEUE_PAUSE = 0.05
 
 
 async def answers(
-    batcher: Batcher, messages: AsyncIterator[pb.StreamStockRequest], caller: str
+    batcher: Batcher, messages: AsyncIterator[pb.StreamStockRequest], who: Caller
 ) -> AsyncGenerator[pb.StreamStockResponse, None]:
     """Carry the messages out in their order and yield the response to each.
 
@@ -33,7 +34,7 @@ async def answers(
     Raises CallError at what cannot be carried out; everything before that has been answered.
     """
     ahead = _Ahead()
-    reading = asyncio.create_task(ahead.read(messages, caller), name="stream")
+    reading = asyncio.create_task(ahead.read(messages, who), name="stream")
     try:
         while taken := await ahead.take():
             for response in await _carry_out(batcher, taken):
@@ -66,11 +67,11 @@ class _Ahead:
     _ended: bool = False
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
-    async def read(self, messages: AsyncIterator[pb.StreamStockRequest], caller: str) -> None:
+    async def read(self, messages: AsyncIterator[pb.StreamStockRequest], who: Caller) -> None:
         """Read to the end, or to a message that breaks a rule, at which CallError is raised."""
         try:
             async for message in messages:
-                await self._put(_Read(message, members_of(message, caller, message_in)))
+                await self._put(_Read(message, members_of(message, who, message_in)))
         finally:
             async with self._changed:
                 self._ended = True

@@ -15,19 +15,19 @@ class TransferCommands(TransferCommandServiceServicer):
         self._batcher = batcher
 
     async def DispatchTransfer(
-        self, request: pb.DispatchTransferRequest, context: Context
+        self, request: pb.DispatchTransferRequest, _context: Context
     ) -> pb.DispatchTransferResponse:
         """Send units on their way, or expect them from a supplier."""
-        return pb.DispatchTransferResponse.FromString(await answer(self._batcher, request, context))
+        return pb.DispatchTransferResponse.FromString(await answer(self._batcher, request))
 
     async def ReceiveTransfer(
-        self, request: pb.ReceiveTransferRequest, context: Context
+        self, request: pb.ReceiveTransferRequest, _context: Context
     ) -> pb.ReceiveTransferResponse:
         """Take in units that have arrived; write off the rest if asked."""
-        return pb.ReceiveTransferResponse.FromString(await answer(self._batcher, request, context))
+        return pb.ReceiveTransferResponse.FromString(await answer(self._batcher, request))
 
     async def CancelTransfer(
-        self, request: pb.CancelTransferRequest, context: Context
+        self, request: pb.CancelTransferRequest, _context: Context
     ) -> pb.CancelTransferResponse:
         """Call back what is under way."""
-        return pb.CancelTransferResponse.FromString(await answer(self._batcher, request, context))
+        return pb.CancelTransferResponse.FromString(await answer(self._batcher, request))

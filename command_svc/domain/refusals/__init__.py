@@ -10,6 +10,7 @@ Refusal
 ├── QuantityOutOfRangeError
 ├── RequestIdReusedError
 ├── VersionMismatchError
+├── LocationNotAllowedError
 ├── BackordersOutstandingError
 ├── ReservationNotFoundError
 ├── ReservationExpiredError
@@ -71,6 +72,7 @@ from command_svc.domain.refusals.refusal import (
     Refusal,
 )
 from command_svc.domain.refusals.requests import (
+    LocationNotAllowedError,
     RequestIdReusedError,
     VersionMismatchError,
 )
@@ -96,6 +98,7 @@ __all__ = [
     "ItemNotStockedError",
     "LocationAlreadyExistsError",
     "LocationInactiveError",
+    "LocationNotAllowedError",
     "LocationNotFoundError",
     "LotMismatchError",
     "LotNotFoundError",

@@ -29,3 +29,12 @@ class VersionMismatchError(Refusal):
             expected_version=expected,
             version=actual,
         )
+
+
+class LocationNotAllowedError(Refusal):
+    """The command has touched units at a location that is none of its caller's."""
+
+    reason = "LOCATION_NOT_ALLOWED"
+
+    def __init__(self, location_id: str) -> None:
+        super().__init__(f"the caller does not act at {location_id}", location_id=location_id)

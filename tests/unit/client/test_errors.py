@@ -59,6 +59,10 @@ FIGURES = {
     "SERIAL_NOT_FOUND": ["sku", "location_id", "serial"],
     "SERIALS_REQUIRED": ["sku", "location_id", "lot_id", "requested", "serials"],
     "DEAD_LETTER_NOT_FOUND": ["dead_letter_id"],
+    "UNAUTHENTICATED": ["cause"],
+    "PERMISSION_DENIED": ["method", "roles"],
+    "STEP_UP_REQUIRED": ["method", "max_age_seconds", "acr_values", "amr_values"],
+    "LOCATION_NOT_ALLOWED": ["location_id"],
     "INVALID_CONSISTENCY_TOKEN": ["consistency_token"],
     "INVALID_CURSOR": ["cursor"],
     "CURSOR_EXPIRED": [],
@@ -194,7 +198,8 @@ def test_a_reason_newer_than_this_client_is_still_an_inventory_error() -> None:
     [
         (code_pb2.UNAVAILABLE, client.UnavailableError),
         (code_pb2.DEADLINE_EXCEEDED, client.DeadlineExceededError),
-        (code_pb2.PERMISSION_DENIED, client.InventoryError),
+        (code_pb2.PERMISSION_DENIED, client.PermissionDeniedError),
+        (code_pb2.UNAUTHENTICATED, client.UnauthenticatedError),
     ],
 )
 def test_a_status_without_details_is_told_by_its_code(code: int, kind: type[Exception]) -> None:

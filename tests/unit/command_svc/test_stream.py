@@ -17,6 +17,7 @@ from command_svc.store.errors import RejectedError
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, MOVEMENT_REASON_SALE
 from serving.errors import CallError
+from serving.identity import unverified
 from tests.unit.command_svc.making import MUG
 from tests.unit.command_svc.memory_store import MemoryStore
 
@@ -90,7 +91,7 @@ async def run(
     """Return the answer to every message; `into` has those before an error too."""
     answered = [] if into is None else into
     async with asyncio.timeout(PATIENCE):
-        async for answer in answers(batcher, aiter(sent), "tester"):
+        async for answer in answers(batcher, aiter(sent), unverified("tester")):
             answered.append(answer)
     return answered
 
@@ -145,7 +146,7 @@ async def test_no_more_is_read_than_the_bound_while_nothing_is_done_or_taken() -
     store.gate.clear()
     sent = Sent(receipts(10_000, 10))
     async with Batcher(store) as batcher, asyncio.timeout(PATIENCE):
-        async with aclosing(answers(batcher, aiter(sent), "tester")) as stream:
+        async with aclosing(answers(batcher, aiter(sent), unverified("tester"))) as stream:
             waiting = asyncio.ensure_future(anext(stream))
             await settled()
             # One is being carried out, what fits waits, and one stands before the door.

@@ -69,6 +69,67 @@ def test_several_workers_need_a_known_port(
     assert "port 0" in capsys.readouterr().err
 
 
+GUARDED = {"identity_issuer": "https://issuer.example", "identity_jwks": "https://issuer.example/jwks"}
+
+
+@pytest.mark.parametrize("listen", ["127.0.0.1:0", "localhost:0", "[::1]:0"])
+def test_who_is_reached_from_this_machine_alone_may_ask_nobody_who_it_is(listen: str) -> None:
+    assert not ServerSettings.model_validate({"listen": listen}).identity_issuer
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "10.0.0.7:0", "inventory:0", "127.0.0.1.evil:0"])
+def test_who_is_reached_by_others_asks_who_they_are(listen: str) -> None:
+    with pytest.raises(ValidationError, match="set identity_issuer"):
+        ServerSettings.model_validate({"listen": listen})
+    assert ServerSettings.model_validate({"listen": listen, **GUARDED}).identity_issuer
+
+
+@pytest.mark.parametrize(
+    ("change", "complaint"),
+    [
+        ({"identity_jwks": ""}, "needs identity_jwks"),
+        ({"identity_issuer": ""}, "need identity_issuer"),
+        ({"identity_jwks": "http://issuer.example/jwks"}, "must be an https URL"),
+        ({"identity_jwks": "http://localhost.evil.example/jwks"}, "must be an https URL"),
+        ({"identity_jwks": "ftp://issuer.example/jwks"}, "must be an https URL"),
+        ({"identity_audience": ""}, "at least 1 character"),
+        ({"identity_workloads": {"spiffe://a": {"roles": ["king"]}}}, "there is no role king"),
+        ({"identity_workloads": {"spiffe://a": {"roles": [], "admin": True}}}, "not permitted"),
+        ({"identity_claims": {"roles": []}}, "at least 1 item"),
+        ({"identity_claims": {"role": ["x"]}}, "should be 'roles'"),
+        ({"step_up_seconds": 0}, "greater than 0"),
+    ],
+)
+def test_settings_of_identity_that_would_be_no_protection_are_refused(
+    change: dict[str, object], complaint: str
+) -> None:
+    given = {"listen": "127.0.0.1:0", **GUARDED}
+    assert ServerSettings.model_validate(given)
+    with pytest.raises(ValidationError, match=complaint):
+        ServerSettings.model_validate(given | change)
+
+
+@pytest.mark.parametrize("jwks", ["https://a/jwks", "http://127.0.0.1:7421/jwks", "/etc/inventory/jwks.json"])
+def test_keys_come_from_where_nobody_else_can_put_them(jwks: str) -> None:
+    settings = ServerSettings.model_validate({"listen": "127.0.0.1:0", **GUARDED, "identity_jwks": jwks})
+    assert settings.identity_jwks == jwks
+
+
+def test_workloads_and_claims_are_told_as_json(environment: pytest.MonkeyPatch) -> None:
+    for name, value in {
+        "IDENTITY_ISSUER": "https://issuer.example",
+        "IDENTITY_JWKS": "https://issuer.example/jwks",
+        "IDENTITY_WORKLOADS": '{"spiffe://a/b": {"roles": ["clerk"], "locations": ["W1"]}}',
+        "IDENTITY_PROXIES": '["spiffe://a/edge"]',
+        "IDENTITY_CLAIMS": '{"roles": ["realm_access", "roles"]}',
+    }.items():
+        environment.setenv(f"INVENTORY_EXAMPLE_{name}", value)
+    settings = load(Example)
+    assert settings.identity_workloads["spiffe://a/b"].locations == ("W1",)
+    assert settings.identity_proxies == ("spiffe://a/edge",)
+    assert settings.identity_claims == {"roles": ("realm_access", "roles")}
+
+
 def test_a_field_without_a_description_is_refused() -> None:
     with pytest.raises(TypeError, match="no description for mystery"):
 

@@ -15,7 +15,7 @@ from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1 import stock_command_service_pb2_grpc as pb_grpc
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError
-from serving.identity import actor
+from serving.identity import caller
 from serving.interceptor import remaining
 from serving.server import GrpcServer, Service
 from serving.settings import ServerSettings
@@ -30,11 +30,11 @@ Call = grpc.aio.StreamStreamCall[pb.StreamStockRequest, pb.StreamStockResponse]
 
 
 async def echo(
-    messages: AsyncIterator[pb.StreamStockRequest], context: grpc.aio.ServicerContext[Any, Any]
+    messages: AsyncIterator[pb.StreamStockRequest], _context: grpc.aio.ServicerContext[Any, Any]
 ) -> AsyncGenerator[pb.StreamStockResponse, None]:
     """Answer every message with its sequence, and who sent it."""
     async for message in messages:
-        yield pb.StreamStockResponse(sequence=message.sequence, request_id=actor(context))
+        yield pb.StreamStockResponse(sequence=message.sequence, request_id=caller().subject)
 
 
 @asynccontextmanager
@@ -229,19 +229,20 @@ async def test_a_stream_of_responses_alone_is_not_counted_and_ends_at_shutdown()
         request_deserializer=pb.StreamStockRequest.FromString,
         response_serializer=pb.StreamStockResponse.SerializeToString,
     )
-    handlers = grpc.method_handlers_generic_handler(SERVICE, {"Watch": handler})
+    name = "inventory.query.v1.StockQueryService"
+    handlers = grpc.method_handlers_generic_handler(name, {"WatchStock": handler})
     server = GrpcServer(
         ServerSettings.model_validate(
             {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 5, "max_concurrent_calls": 1}
         ),
-        [Service(SERVICE, lambda server: server.add_generic_rpc_handlers((handlers,)))],
+        [Service(name, lambda server: server.add_generic_rpc_handlers((handlers,)))],
         dependencies=[],
         unavailable={},
     )
     port = await server.start()
     async with asyncio.timeout(20), grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
         method: Any = channel.unary_stream(
-            f"/{SERVICE}/Watch",
+            f"/{name}/WatchStock",
             request_serializer=pb.StreamStockRequest.SerializeToString,
             response_deserializer=pb.StreamStockResponse.FromString,
         )

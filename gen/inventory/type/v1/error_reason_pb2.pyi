@@ -170,6 +170,26 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_DEAD_LETTER_NOT_FOUND: _ErrorReason.ValueType  # 44
     """NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
+    ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 45
+    """UNAUTHENTICATED. The caller does not prove who it is. The cause is "missing" (neither a token nor a known
+    certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature" or
+    "claims" (issuer, audience, times or subject). Also ends a stream whose token expires: resume it with a new
+    one. Metadata: cause.
+    """
+    ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 46
+    """PERMISSION_DENIED. None of the caller's roles may call the method. Metadata: method, roles (those that
+    may, separated by spaces).
+    """
+    ERROR_REASON_STEP_UP_REQUIRED: _ErrorReason.ValueType  # 47
+    """PERMISSION_DENIED. The method, or what the request asks of it, is sensitive: sign in anew, by more than a
+    password, and repeat with the new token.
+
+        { "reason": "STEP_UP_REQUIRED", "domain": "inventory",
+          "metadata": { "method": "inventory.command.v1.StockCommandService/AdjustStock",
+                        "max_age_seconds": "300", "acr_values": "", "amr_values": "mfa" } }
+    """
+    ERROR_REASON_LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 48
+    """PERMISSION_DENIED. The caller acts at other locations. Metadata: location_id."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -325,4 +345,24 @@ watch, or of the server for all).
 """
 ERROR_REASON_DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 44
 """NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
+ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 45
+"""UNAUTHENTICATED. The caller does not prove who it is. The cause is "missing" (neither a token nor a known
+certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature" or
+"claims" (issuer, audience, times or subject). Also ends a stream whose token expires: resume it with a new
+one. Metadata: cause.
+"""
+ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 46
+"""PERMISSION_DENIED. None of the caller's roles may call the method. Metadata: method, roles (those that
+may, separated by spaces).
+"""
+ERROR_REASON_STEP_UP_REQUIRED: ErrorReason.ValueType  # 47
+"""PERMISSION_DENIED. The method, or what the request asks of it, is sensitive: sign in anew, by more than a
+password, and repeat with the new token.
+
+    { "reason": "STEP_UP_REQUIRED", "domain": "inventory",
+      "metadata": { "method": "inventory.command.v1.StockCommandService/AdjustStock",
+                    "max_age_seconds": "300", "acr_values": "", "amr_values": "mfa" } }
+"""
+ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 48
+"""PERMISSION_DENIED. The caller acts at other locations. Metadata: location_id."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

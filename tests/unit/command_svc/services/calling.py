@@ -21,14 +21,17 @@ from tests.unit.command_svc.services.good import CONTRACTS, Fields, build
 
 
 class Commands:
-    """Every RPC of the command side over one channel."""
+    """Every RPC of the command side over one channel, with a token or none."""
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, token: str = "") -> None:
         self._channel = channel
+        self._token = token
 
     async def call(self, rpc: str, request: Message, *, actor: str | bytes | None = None) -> Any:  # noqa: ANN401
         """Call an RPC by its name; one with streams by a single message."""
         metadata = [] if actor is None else [("x-inventory-actor", actor)]
+        if self._token:
+            metadata.append(("authorization", f"Bearer {self._token}"))
         return await self._method(rpc)(request, timeout=5, metadata=metadata)
 
     async def do(self, rpc: str, **change: object) -> Any:  # noqa: ANN401
@@ -66,10 +69,10 @@ async def _only(call: Any, request: Message, **options: object) -> Any:  # noqa:
     return answer
 
 
-def make_server(batcher: Batcher) -> GrpcServer:
+def make_server(batcher: Batcher, **more: object) -> GrpcServer:
     """Return a server of all commands on a free port, not yet listening."""
     settings = ServerSettings.model_validate(
-        {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1}
+        {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1} | more
     )
     return GrpcServer(settings, services(batcher), dependencies=[], unavailable={})
 
