@@ -3,34 +3,54 @@
 import time
 from collections.abc import Callable
 
-from stack import orphans
+from stack import orphans, programs
 from stack.home import Home
+from stack.programs import Program
 from stack.supervisor import Supervisor
 
 # The supervisor keeps the bounds of each program; this one is for a supervisor that hangs.
 PATIENCE = 120.0
+POLL = 0.02
+
+Say = Callable[[str], None]
 
 
-def down(home: Home, say: Callable[[str], None]) -> None:
-    """Stop a stack's programs, the last started first, then its supervisor, then whatever is left.
+def down(home: Home, say: Say) -> None:
+    """Stop a stack's programs, then its supervisor, then whatever is left.
 
+    Inventory itself goes first and all at once, then what it stands on, the last started first.
     `say` is called with a line for each program that has ended.
     """
     supervisor = Supervisor(home)
     if supervisor.is_running():
-        running = [name for name, state in supervisor.states().items() if state.pid]
-        supervisor.shut_down()
         deadline = time.monotonic() + PATIENCE
-        while orphans.pid(home, "supervisord") and time.monotonic() < deadline:
-            for name in reversed(running):
-                if orphans.pid(home, name) is None:
-                    running.remove(name)
-                    say(f"stopped {name}")
-            time.sleep(0.05)
-        for name in reversed(running):
-            say(f"stopped {name}")
+        # Not left to the supervisor: it goes on by one program a second, those that do not run included.
+        for names in _waves(home, supervisor):
+            for name in names:
+                supervisor.stop_program(name, wait=False)
+            _wait(home, names, deadline, say)
+        supervisor.shut_down()
+        _wait(home, ["supervisord"], deadline, lambda _: None)
     left = orphans.end(home)
     if left:
         say(f"ended {left} processes that no supervisor held")
     for file in home.run.glob("*.pid"):
         file.unlink()
+
+
+def _waves(home: Home, supervisor: Supervisor) -> list[list[str]]:
+    running = {name for name, state in supervisor.states().items() if state.pid}
+    infrastructure = [part.name for part in programs.infrastructure(home) if isinstance(part, Program)]
+    return [
+        sorted(running - set(infrastructure)),
+        *([name] for name in reversed(infrastructure) if name in running),
+    ]
+
+
+def _wait(home: Home, names: list[str], deadline: float, say: Say) -> None:
+    left = list(names)
+    while left and time.monotonic() < deadline:
+        for name in [name for name in left if orphans.pid(home, name) is None]:
+            left.remove(name)
+            say(f"stopped {name}")
+        time.sleep(POLL)

@@ -89,10 +89,10 @@ class Supervisor:
             if "ALREADY_STARTED" not in fault.faultString:
                 raise StackError(f"{name} cannot be started: {fault.faultString}") from fault
 
-    def stop_program(self, name: str) -> None:
-        """Stop a program and wait until it has ended; one that does not run is left alone."""
+    def stop_program(self, name: str, *, wait: bool = True) -> None:
+        """Stop a program and wait until it has ended, if asked to; one that does not run is left alone."""
         try:
-            self._call("stopProcess", name, True)  # noqa: FBT003 - XML-RPC knows no keywords
+            self._call("stopProcess", name, wait)
         except xmlrpc.client.Fault as fault:
             if "NOT_RUNNING" not in fault.faultString:
                 raise
@@ -108,7 +108,7 @@ class Supervisor:
         }
 
     def shut_down(self) -> None:
-        """Ask the supervisor to stop all programs, the last started first, then itself. Returns at once."""
+        """Ask the supervisor to stop all programs that still run, then itself. Returns at once."""
         self._call("shutdown")
 
     def _call(self, method: str, *arguments: object) -> object:
@@ -175,7 +175,7 @@ class Supervisor:
             "autorestart=true",
             # Each retry waits one second longer than the last: this is half an hour of trying.
             "startretries=60",
-            "startsecs=2",
+            "startsecs=1",
             f"priority={100 + order}",
             f"stopsignal={program.stop_signal}",
             f"stopwaitsecs={program.stop_wait}",
