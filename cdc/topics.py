@@ -24,7 +24,6 @@ RESERVATION_EVENTS = "inventory.reservation.events"
 ORDER_EVENTS = "inventory.order.events"
 TRANSFER_EVENTS = "inventory.transfer.events"
 DEAD_LETTERS = "inventory.dead-letters"
-HEARTBEAT = "inventory.heartbeat.inventory_raw"
 
 DAY_MS = 24 * 60 * 60 * 1000
 TIMEOUT_SECONDS = 30.0
@@ -83,8 +82,6 @@ TOPICS = (
         1,
         COMPACTED | {"delete.retention.ms": str(30 * DAY_MS), "max.message.bytes": str(2 * 1024 * 1024)},
     ),
-    # Debezium's own sign of life; nobody reads it.
-    Topic(HEARTBEAT, 1, {"cleanup.policy": "delete", "retention.ms": str(DAY_MS)}),
     # Where Kafka Connect keeps configurations, positions and states. The first must have one partition.
     Topic("inventory.connect.configs", 1, COMPACTED),
     Topic("inventory.connect.offsets", 1, COMPACTED),
