@@ -22,6 +22,7 @@ from query_svc.database import Database, DatabaseUnavailableError
 from query_svc.ledger import Ledger
 from query_svc.mark_follower import MarkFollower, following
 from query_svc.progress import Progress
+from query_svc.read_model import ReadModelUnavailableError
 from query_svc.reads import Reads
 from query_svc.services.catalog import CatalogQueries
 from query_svc.services.orders import OrderQueries
@@ -136,5 +137,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
             ],
             unavailable={
                 DatabaseUnavailableError: "database",
+                # Of a watch; other queries are answered by the database then.
+                ReadModelUnavailableError: "read model",
             },
         )

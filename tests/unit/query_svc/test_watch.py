@@ -209,6 +209,21 @@ async def test_a_slow_reader_is_ended_or_told_the_newest(shop: Shop, queries: Qu
     assert await ended(again) == "CURSOR_EXPIRED"
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+async def test_a_watch_that_begins_as_redis_falls_silent_is_unavailable(
+    shop: Shop, queries: Queries, redis: RedisServer, *, resumed: bool
+) -> None:
+    assert shop
+    cursor = (await read(queries.stock.WatchStock(WatchStockRequest()))).cursor
+    request = WatchStockRequest(cursor=cursor) if resumed else WatchStockRequest(include_current=True)
+    with redis.client() as client:
+        client.execute_command("CLIENT", "PAUSE", "2000", "ALL")
+        info, code = await refusal(queries.stock.WatchStock(request).read())
+        client.ping()  # answered when the pause is over
+    assert code is grpc.StatusCode.UNAVAILABLE
+    assert info.metadata["dependency"] == "read model"
+
+
 @pytest.mark.parametrize("cursor", ["x", "AQ", "ж", "!" * 512, "A" * 512, "AQAAAAAAAAAAAAA="])
 async def test_a_cursor_of_nobodys_is_refused(queries: Queries, cursor: str) -> None:
     info, code = await refusal(queries.stock.WatchStock(WatchStockRequest(cursor=cursor)).read())
