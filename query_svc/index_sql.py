@@ -1,4 +1,7 @@
-"""The indexes of the view as the database has them: the same members in the same order, from its rows."""
+"""The indexes of the view as the database has them: the same members in the same order, from its rows.
+
+The migrations index_*.sql make an index of the database for each: what is asked here is written as there.
+"""
 
 from __future__ import annotations
 
@@ -13,30 +16,30 @@ ZERO_ID: Final = "00000000-0000-0000-0000-000000000000"
 class Walk(NamedTuple):
     """An index: what its entries are made from, and the parts of a member, in their order.
 
-    `entries` follows FROM. A part is an expression; those of IDS are of type uuid, others text.
+    `entries` follows FROM. A part is an expression; those of IDS are of type uuid, others text. Where a row
+    has an entry for each element of an array, `array` is that and `table` the table alone: so the rows that
+    have one element are found by an index.
     """
 
     entries: str
     parts: tuple[str, ...]
+    table: str = ""
+    array: str = ""
 
 
 IDS: Final = ("reservation_id", "order_id", "transfer_id")
 
-_LOW: Final = "on_hand - reserved + in_transit - backordered <= reorder_point"
-_EXPIRY: Final = f"coalesce(to_char(expiry_date, 'YYYYMMDD'), '{indexes.NO_DATE}')"
-_LOTS: Final = "lots WHERE on_hand > 0"
-# A category stands for all that it is part of: home/kitchen for home, too.
-_PATHS: Final = """items CROSS JOIN LATERAL (
-    SELECT DISTINCT array_to_string((string_to_array(category, '/'))[:depth], '/') AS path
-    FROM unnest(categories) AS category,
-         generate_series(1, cardinality(string_to_array(category, '/'))) AS depth
-) AS of_item"""
+# The flags narrow down what is looked at; the figures have the last word.
+_LOW: Final = "low IS NOT FALSE AND on_hand - reserved + in_transit - backordered <= reorder_point"
+_LOTS: Final = "lots WHERE emptied IS NOT TRUE AND on_hand > 0"
+_EXPIRY: Final = "expiry_day(expiry_date)"
 _TRAVELLING: Final = "transfers WHERE state = 'IN_TRANSIT'"
 
 
-def _each(table: str, array: str) -> str:
-    """Return the rows of a table, once for each different element of an array."""
-    return f"{table} CROSS JOIN LATERAL (SELECT DISTINCT unnest({array}) AS one) AS of_row"
+def _each(table: str, array: str, key: str) -> Walk:
+    """Return the walk of a table's rows, once for each different element of an array."""
+    entries = f"{table} CROSS JOIN LATERAL (SELECT DISTINCT unnest({array}) AS one) AS of_row"
+    return Walk(entries, ("one", key), table, array)
 
 
 WALKS: Final[Mapping[str, Walk]] = {
@@ -50,22 +53,22 @@ WALKS: Final[Mapping[str, Walk]] = {
     indexes.LOTS_BY_LOCATION: Walk(_LOTS, ("location_id", _EXPIRY, "sku", "lot_id")),
     indexes.ITEMS_BY_SKU: Walk("items", ("sku",)),
     indexes.ITEMS_BY_NAME: Walk("items", (f"left(name, {indexes.NAME_CHARACTERS})", "sku")),
-    indexes.ITEMS_BY_CATEGORY: Walk(_PATHS, ("path", "sku")),
-    indexes.ITEMS_BY_TAG: Walk(_each("items", "tags"), ("one", "sku")),
-    indexes.ITEMS_BY_BARCODE: Walk(_each("items", "barcodes"), ("one", "sku")),
+    indexes.ITEMS_BY_CATEGORY: _each("items", "category_paths(categories)", "sku"),
+    indexes.ITEMS_BY_TAG: _each("items", "tags", "sku"),
+    indexes.ITEMS_BY_BARCODE: _each("items", "barcodes", "sku"),
     indexes.ITEMS_BY_PARENT: Walk("items WHERE parent_sku <> ''", ("parent_sku", "sku")),
     indexes.ARCHIVED_ITEMS: Walk("items WHERE state = 'ARCHIVED'", ("sku",)),
     indexes.RESERVATIONS_BY_ID: Walk("reservations", ("reservation_id",)),
     indexes.RESERVATIONS_BY_REFERENCE: Walk("reservations", ("reference", "reservation_id")),
-    indexes.RESERVATIONS_BY_SKU: Walk(_each("reservations", "skus"), ("one", "reservation_id")),
+    indexes.RESERVATIONS_BY_SKU: _each("reservations", "(skus || '{}')", "reservation_id"),
     indexes.PENDING_RESERVATIONS: Walk("reservations WHERE state = 'PENDING'", ("reservation_id",)),
     indexes.ORDERS_BY_ID: Walk("orders", ("order_id",)),
     indexes.ORDERS_BY_REFERENCE: Walk("orders", ("reference", "order_id")),
-    indexes.ORDERS_BY_SKU: Walk(_each("orders", "line_skus || skus"), ("one", "order_id")),
+    indexes.ORDERS_BY_SKU: _each("orders", "(line_skus || skus)", "order_id"),
     indexes.OPEN_ORDERS: Walk("orders WHERE state = 'OPEN'", ("order_id",)),
     indexes.TRANSFERS_BY_ID: Walk("transfers", ("transfer_id",)),
     indexes.TRANSFERS_BY_REFERENCE: Walk("transfers", ("reference", "transfer_id")),
-    indexes.TRANSFERS_BY_SKU: Walk(_each("transfers", "skus"), ("one", "transfer_id")),
+    indexes.TRANSFERS_BY_SKU: _each("transfers", "skus", "transfer_id"),
     indexes.TRANSFERS_BY_SOURCE: Walk(
         "transfers WHERE source_location_id <> ''", ("source_location_id", "transfer_id")
     ),
@@ -84,10 +87,12 @@ class Statement(NamedTuple):
 
 def statement(span: Span, *, after: str | None, count: int, descending: bool) -> Statement:
     """Return the query for the next `count` tails of a span after a tail, or from its beginning."""
-    entries, parts = WALKS[span.index]
+    walk = WALKS[span.index]
     *named, _ = span.prefix.split("\0")
-    rest = parts[len(named) :]
-    conditions = [f"({_ordered(part)}) = %s" for part in parts[: len(named)]]
+    entries, rest = walk.entries, walk.parts[len(named) :]
+    conditions = [f"({_ordered(part)}) = %s" for part in walk.parts[: len(named)]]
+    if named and walk.array:
+        entries, conditions = walk.table, [f"{walk.array} @> ARRAY[%s]"]
     parameters: list[object] = list(named)
     bounds = [(">=", span.low), ("<", span.high), ("<" if descending else ">", after)]
     for comparison, tail in bounds:
@@ -95,7 +100,8 @@ def statement(span: Span, *, after: str | None, count: int, descending: bool) ->
             conditions.append(f"({', '.join(map(_ordered, rest))}) {comparison} ({_marks(rest)})")
             parameters += _values(rest, tail)
     direction = "DESC" if descending else "ASC"
-    tail_parts = ", ".join(f"({part})::text" for part in rest)
+    # By a name of their own, so that what is ordered by is the column and not the text that is shown.
+    tail_parts = ", ".join(f"({part})::text AS part_{number}" for number, part in enumerate(rest))
     text = f"SELECT {tail_parts} FROM {entries}"  # noqa: S608 - made of the constants above
     if conditions:
         text += f" {'AND' if ' WHERE ' in entries else 'WHERE'} {' AND '.join(conditions)}"

@@ -40,7 +40,7 @@ MINE = {
     "orders": "skus[1] = %(sku)s",
     "transfers": "skus[1] = %(sku)s",
     "ledger_openings": "sku = %(sku)s",
-    "cdc_heartbeat": "true",
+    "installation": "true",
 }
 
 
@@ -118,7 +118,7 @@ BROKEN: dict[str, list[str]] = {
         f"{empty('skus lot_ids quantities received written_off returned')}, serials = '[]'",
     ],
     "ledger_openings.ledger_openings_version_check": ["version = 0"],
-    "cdc_heartbeat.cdc_heartbeat_id_check": ["id = 2"],
+    "installation.installation_is_the_one_check": ["is_the_one = false"],
 }
 EDGES = [
     f"on_hand = {MAX_QUANTITY}, reserved = {MAX_QUANTITY}",
