@@ -32,11 +32,13 @@ async def watching(
 ) -> AsyncGenerator[WatchStockResponse, None]:
     """Yield every message of a watch, through as many calls as it takes.
 
-    Raises the error of a call that another cannot cure, or when `timeout` seconds brought no message.
+    Raises the error of a call that another cannot cure, or, when `timeout` seconds brought no message, the
+    last error there was.
     """
     asked = WatchStockRequest()
     asked.CopyFrom(request)
     attempt, heard = 0, time.monotonic()
+    last: InventoryError | None = None
     while True:
         call = open_call(asked)
         try:
@@ -46,18 +48,18 @@ async def watching(
                 if not isinstance(message, WatchStockResponse):
                     error = _error(grpc.StatusCode.UNAVAILABLE, "the watch ended")
                     break
-                attempt, heard = 0, time.monotonic()
+                attempt, heard, last = 0, time.monotonic(), None
                 if message.cursor:
                     asked.cursor, asked.include_current = message.cursor, False
                 yield message
                 heard = time.monotonic()  # the caller may have taken its time
         except TimeoutError:
-            error = _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the watch says nothing")
+            error = last or _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the watch says nothing")
         except grpc.aio.AioRpcError as failure:
             error = error_from_call(failure)
         finally:
             call.cancel()
-        attempt += 1
+        attempt, last = attempt + 1, error
         pause = _pause(error, retry, attempt, heard + timeout - time.monotonic())
         if pause is None:
             raise error

@@ -108,6 +108,6 @@ async def test_a_service_that_stays_away_is_given_up_on(service: tuple[Service, 
     script, client = service
     script.cuts = [2, *[0] * 1000]
     with pytest.raises(UnavailableError):
-        await cursors(client, 9, patience=0.3)
+        await cursors(client, 9, patience=1)
     # For as long as that, however often.
     assert len(script.calls) > FAST.attempts
