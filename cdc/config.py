@@ -106,6 +106,12 @@ class RelaySettings(DeadLetterSettings):
         le=1_000_000,
         description="records of the journal known again if sent twice: what the connector may repeat",
     )
+    stuck_seconds: float = Field(
+        45.0,
+        gt=0,
+        le=3600,
+        description="a step that takes so long ends the process; opening and committing may take 35",
+    )
     max_event_bytes: int = Field(
         1_000_000, ge=1000, le=2_000_000, description="largest event; the topics must take it"
     )

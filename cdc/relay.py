@@ -86,19 +86,15 @@ class Relay:
         failures = 0
         try:
             while not self._stopping.is_set():
-                self._step_began = monotonic()
                 try:
-                    self._step()
-                    self._step_began = None
+                    self._timed_step()
                     if self.reading:
                         failures = 0
                 except (PublishError, JournalUnavailableError, DeadLettersUnavailableError) as error:
                     log.warning("starting over from the committed position", cause=repr(error))
                     failures += 1
-                    self._step_began = None
                     self._pause(failures)
                 except DeadLettersFullError:
-                    self._step_began = None
                     self._pause_until_room()
                 except OffsetOutOfRangeError as error:
                     self._records_gone(str(error))
@@ -110,6 +106,13 @@ class Relay:
     def stop(self) -> None:
         """Make `run` return soon."""
         self._stopping.set()
+
+    def _timed_step(self) -> None:
+        self._step_began = monotonic()
+        try:
+            self._step()
+        finally:
+            self._step_began = None
 
     def _step(self) -> None:
         if not self._consumer.assigned:

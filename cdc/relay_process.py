@@ -25,8 +25,6 @@ from serving.health import Dependency
 
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
-STUCK_SECONDS = 45.0
-"""Longer than opening a publisher and committing a transaction may take together."""
 STUCK_EXIT_CODE = 3
 
 log = structlog.get_logger()
@@ -40,14 +38,14 @@ class Steps(Protocol):
         """For how long the present step has taken."""
 
 
-async def end_if_stuck(relay: Steps) -> None:
-    """End the process when a step does not end: whoever keeps it starts another, which fences this one off.
+async def end_if_stuck(relay: Steps, stuck_seconds: float) -> None:
+    """End the process when a step takes so long: whoever keeps it starts another, which fences this one off.
 
     The client of the broker may wait for ever in a call that has a time limit, when the broker goes away
     while a transaction passes its position (`send_offsets_to_transaction`). Nothing else ends that.
     """
-    while relay.step_seconds < STUCK_SECONDS:  # noqa: ASYNC110 - the other thread cannot tell when it hangs
-        await asyncio.sleep(1)
+    while relay.step_seconds < stuck_seconds:  # noqa: ASYNC110 - the other thread cannot tell when it hangs
+        await asyncio.sleep(min(1.0, stuck_seconds / 4))
     log.critical("a step does not end; this process does", seconds=relay.step_seconds)
     os._exit(STUCK_EXIT_CODE)
 
@@ -80,7 +78,7 @@ class RelayProcess:
         )
         if self._stopping.is_set():
             self._relay.stop()
-        watch = asyncio.create_task(end_if_stuck(self._relay), name="watch")
+        watch = asyncio.create_task(end_if_stuck(self._relay, config.stuck_seconds), name="watch")
         try:
             await asyncio.to_thread(self._relay.run)
         finally:

@@ -16,6 +16,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from cdc.events import make
+from cdc.relay_process import STUCK_EXIT_CODE
 from examples.stock_events import Stock, decode, follow
 from inventory.event.v1.stock_event_pb2 import StockEvent
 from inventory.journal.v1.transaction_pb2 import Transaction
@@ -191,6 +192,33 @@ def test_a_broker_that_comes_back_is_written_on(parts: RunningStack, world: Rela
     until(lambda: healthy() is None)
     check(world, records)
     assert relay.poll() is None
+
+
+def test_a_broker_that_hangs_in_a_transaction_ends_the_process_and_the_next_goes_on(
+    parts: RunningStack, world: RelayWorld
+) -> None:
+    """Its client waits for it: the watchdog ends that, and the next process tells each event once."""
+    records = history(3000)
+    world.write(records)
+    relay, _ = world.start(INVENTORY_CDC_BATCH_EVENTS="300", INVENTORY_CDC_STUCK_SECONDS="4")
+    broker, caught = parts.pid("broker"), False
+    while not caught and world.committed() < len(records):
+        os.kill(relay.pid, signal.SIGSTOP)
+        caught = world.has_open_transaction()
+        if caught:
+            os.kill(broker, signal.SIGSTOP)
+        os.kill(relay.pid, signal.SIGCONT)
+        time.sleep(0.02)
+    try:
+        assert caught
+        assert relay.wait(60) == STUCK_EXIT_CODE
+    finally:
+        os.kill(broker, signal.SIGCONT)
+    assert world.logged("a step does not end; this process does")
+    assert world.committed() < len(records)
+    world.start()
+    world.relayed(len(records))
+    check(world, records)
 
 
 def test_a_schema_that_the_registry_refuses_stops_it(world: RelayWorld) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from cdc.relay_process import STUCK_EXIT_CODE, STUCK_SECONDS, end_if_stuck
+from cdc.relay_process import STUCK_EXIT_CODE, end_if_stuck
 
 
 @dataclass
@@ -29,8 +29,8 @@ async def test_a_step_that_does_not_end_ends_the_process(monkeypatch: pytest.Mon
 
     monkeypatch.setattr(os, "_exit", leave)
     with pytest.raises(ExitedError):
-        await end_if_stuck(Steps(STUCK_SECONDS))
-    watching = asyncio.create_task(end_if_stuck(Steps(STUCK_SECONDS - 1)))
+        await end_if_stuck(Steps(45), 45)
+    watching = asyncio.create_task(end_if_stuck(Steps(44), 45))
     await asyncio.sleep(0.05)
     assert not watching.done()
     watching.cancel()
