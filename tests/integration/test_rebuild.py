@@ -5,158 +5,33 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from functools import partial
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
 
-from cdc.projector import fold
 from cdc.rebuild import RebuildError, Tools, abandon, rebuild
-from cdc.tables import BY_KIND, TABLES, connect_database
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import (
     GENERATION,
-    Changes,
-    GenerationsWriter,
     Phase,
     Plan,
     ReadModel,
-    ReadModelRewoundError,
     connect,
     connect_generations,
-    connect_generations_writer,
-    connect_maintenance,
 )
 from query_svc.read_model.keys import bucket_of
-from tests.redis_server import RedisServer, binaries, content, redis_server
+from tests.integration.rebuild_world import GRACE_SECONDS, ITEMS, PLACES, RebuildWorld, rebuild_world, traffic
 from tests.stack_fixture import RunningStack
-from tests.stock import transaction
 
 pytestmark = pytest.mark.stack
 
-SOURCE = "journal:rebuild"
-# Longer than readers take to learn that the generation is another.
-GRACE_SECONDS = 1.5
-ITEMS = 60
-PLACES = 40
-
-
-class World:
-    """Rows, a Redis, and a stream in between that a test carries on by hand."""
-
-    def __init__(
-        self, stack: RunningStack, redis: RedisServer, tools: Tools, writer: GenerationsWriter
-    ) -> None:
-        self.redis = redis
-        self.tools = tools
-        self.writer = writer
-        self._records: list[Changes] = []
-        self._next = 0
-        self.owner_url = stack.postgres_url("owner")
-        self._stopped = asyncio.Event()
-
-    async def follow(self) -> None:
-        """Change levels all the time, and apply that as the projector does, until `stop`."""
-        rng = random.Random(1)
-        connection = await psycopg.AsyncConnection.connect(self.owner_url, autocommit=True)
-        async with connection:
-            while not self._stopped.is_set():
-                name = (f"S-{rng.randint(1, ITEMS)}", f"W-{rng.randint(1, PLACES)}")
-                await connection.execute(
-                    "UPDATE stock_levels"
-                    " SET on_hand = on_hand + 1, version = version + 1, update_time = now()"
-                    " WHERE sku = %s AND location_id = %s",
-                    name,
-                )
-                table = BY_KIND["levels"]
-                changed = [table.message(row) for row in await table.named(self.tools.connection, [name])]
-                self._records.append(fold([transaction(len(self._records) + 1, *changed)]))
-                await asyncio.sleep(rng.choice([0, 0.002]))
-                await self.apply()
-        await self.apply()
-
-    async def apply(self) -> None:
-        """Apply what there is; from time to time look at the plan, and start over where that is needed."""
-        while self._next < len(self._records):
-            try:
-                await self.writer.apply(self._records[self._next], self._next + 1)
-                self._next += 1
-                if self._next % 20 == 0:
-                    await self.writer.settle()
-                    await self.writer.verify()
-            except ReadModelRewoundError:
-                self._next = await self.writer.resume(SOURCE) or 0
-        await self.writer.settle()
-
-    async def show(self) -> None:
-        """Show the rows as they are, in the live generation."""
-        self._records.append(await self.expected())
-        await self.writer.resume(SOURCE)
-        await self.apply()
-
-    def stop(self) -> None:
-        """End `follow`."""
-        self._stopped.set()
-
-    async def expected(self) -> Changes:
-        """Return everything that the rows say."""
-        everything: dict[str, Any] = {}
-        for table in TABLES:
-            rows = await table.page(self.tools.connection, None, 10_000)
-            everything[table.kind] = [table.message(row) for row in rows]
-        return Changes(**everything)
-
-    async def proves_equal(self, tmp_path: Path) -> None:
-        """Assert that Redis holds one generation, which is what the rows make, and nothing of any other."""
-        plan = await self.tools.generations.read()
-        expected = await self.expected()
-        with redis_server(binaries()["valkey"], tmp_path) as pristine, pristine.client() as other:
-            async with connect_maintenance(pristine.url, plan.live) as maintenance:
-                await maintenance.put(expected)
-            right = content(other)
-        with self.redis.client() as client:
-            kept = (f"{GENERATION}:generations", f"{plan.live}:{{applied}}")
-            found = {
-                bytes(key).decode()
-                for key in client.scan_iter()
-                if not bytes(key).decode().startswith(kept) and not key.endswith(b":offsets")
-            }
-            assert found == right.keys()
-            for name, value in right.items():
-                is_hash = client.type(name) == b"hash"
-                assert value == (client.hgetall(name) if is_hash else client.zrange(name, 0, -1)), name
-
 
 @pytest.fixture
-async def world(database: RunningStack, tmp_path: Path) -> AsyncIterator[World]:
+async def world(database: RunningStack, tmp_path: Path) -> AsyncIterator[RebuildWorld]:
     """Give a world whose live generation shows all rows."""
-    (tmp_path / "redis").mkdir()
-    with redis_server(binaries()["valkey"], tmp_path / "redis") as redis:
-        async with (
-            await connect_database(database.postgres_url("query")) as connection,
-            connect_generations(redis.url) as generations,
-            connect_generations_writer(redis.url) as writer,
-        ):
-            tools = Tools(
-                connection, generations, partial(connect_maintenance, redis.url), grace_seconds=GRACE_SECONDS
-            )
-            world = World(database, redis, tools, writer)
-            await world.show()
-            yield world
-
-
-@asynccontextmanager
-async def traffic(world: World) -> AsyncIterator[None]:
-    """Change levels meanwhile."""
-    following = asyncio.create_task(world.follow())
-    try:
-        yield
-    finally:
-        world.stop()
-        await following
+    async with rebuild_world(RebuildWorld, database, tmp_path) as world:
+        yield world
 
 
 class EndedHereError(Exception):
@@ -165,7 +40,7 @@ class EndedHereError(Exception):
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_interrupted_anywhere_it_ends_equal_to_the_rows(
-    world: World, tmp_path: Path, seed: int
+    world: RebuildWorld, tmp_path: Path, seed: int
 ) -> None:
     """Under traffic, ended at random steps again and again, while the live one never lacks a level."""
     rng = random.Random(seed)
@@ -206,7 +81,7 @@ async def _read(view: ReadModel) -> None:
         await asyncio.sleep(0.002)
 
 
-async def test_one_after_the_other(world: World, tmp_path: Path) -> None:
+async def test_one_after_the_other(world: RebuildWorld, tmp_path: Path) -> None:
     async with traffic(world):
         for number in (1, 2):
             plan = await rebuild(world.tools, lambda _: None)
@@ -214,7 +89,7 @@ async def test_one_after_the_other(world: World, tmp_path: Path) -> None:
     await world.proves_equal(tmp_path)
 
 
-async def test_what_was_closed_long_ago_is_not_filled_in(world: World) -> None:
+async def test_what_was_closed_long_ago_is_not_filled_in(world: RebuildWorld) -> None:
     """Nor is it missed by the comparison before the switch."""
     connection = await psycopg.AsyncConnection.connect(world.owner_url, autocommit=True)
     async with connection:
@@ -231,7 +106,7 @@ async def test_what_was_closed_long_ago_is_not_filled_in(world: World) -> None:
             await connection.execute("UPDATE reservations SET update_time = now()")
 
 
-async def test_of_two_at_once_one_stops(world: World, tmp_path: Path) -> None:
+async def test_of_two_at_once_one_stops(world: RebuildWorld, tmp_path: Path) -> None:
     async with traffic(world), connect_generations(world.redis.url) as generations:
         others = Tools(
             world.tools.connection, generations, world.tools.maintenance, grace_seconds=GRACE_SECONDS
@@ -244,7 +119,7 @@ async def test_of_two_at_once_one_stops(world: World, tmp_path: Path) -> None:
 
 
 async def test_what_does_not_come_to_be_equal_is_not_switched_to(
-    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    world: RebuildWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Something spoilt in the new generation keeps the live one live, until it is put right, or given up."""
     monkeypatch.setattr("cdc.rebuild.CATCH_UP_SECONDS", 0.3)
