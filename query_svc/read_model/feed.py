@@ -124,8 +124,9 @@ class Feed:
     @asynccontextmanager
     async def news(self) -> AsyncIterator["News"]:
         """Listen to what grows, from now on, in any generation of the family."""
+        server = await self._line.answering()  # what is published reaches every node of a cluster
         with translated():
-            async with self._redis.pubsub(ignore_subscribe_messages=True) as pubsub:
+            async with server.pubsub() as pubsub:
                 try:
                     async with asyncio.timeout(self._timeout):
                         await pubsub.psubscribe(f"{self._family}*:feed")

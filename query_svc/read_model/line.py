@@ -69,6 +69,21 @@ class Line:
         await self._learn()
         return [self._server(node) for node in dict.fromkeys(self._slots) if node is not None]
 
+    async def answering(self) -> Server:
+        """Return a server that answers, for what any of a cluster will do.
+
+        Raise ReadModelUnavailableError when none does.
+        """
+        cause: ReadModelUnavailableError | None = None
+        for server in await self.servers():
+            try:
+                await server.ask([("PING",)])
+            except ReadModelUnavailableError as error:
+                cause = error
+            else:
+                return server
+        raise ReadModelUnavailableError(f"no node answers: {cause}") from cause
+
     async def close(self) -> None:
         """Close every connection, and fail whoever still waits on one."""
         for server in (self._first, *self._nodes.values()):

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hiredis import pack_command
+from redis.asyncio.client import PubSub
 from redis.asyncio.connection import AbstractConnection, ConnectionPool
 from redis.exceptions import ConnectionError as LostError
 from redis.exceptions import RedisError, ResponseError
@@ -58,6 +59,10 @@ class Server:
                 if connection is not None:
                     connection.close()
                 raise ReadModelUnavailableError(f"no answer within {self._timeout} s") from error
+
+    def pubsub(self) -> PubSub:
+        """Return what subscribes, on a connection of its own; a context manager."""
+        return PubSub(self._pool, ignore_subscribe_messages=True)
 
     async def close(self) -> None:
         """Close the connection, and fail whoever still waits on it."""
