@@ -62,6 +62,11 @@ clean: venv ## Stop the stack and remove its data
 demo: up ## Run the main job and prove it (ORDERS=file of order lines, DAYS=number of days)
 	@$(PYTHON) -m demo $(if $(ORDERS),--orders $(ORDERS)) $(if $(DAYS),--days $(DAYS))
 
+.PHONY: token
+token: venv ## Print a token for the running stack (ROLE=clerk LOCATIONS=W1 SUBJECT=alice STEP_UP=1)
+	@$(PYTHON) -m stack token "$(or $(ROLE),viewer)" --locations "$(LOCATIONS)" --subject "$(SUBJECT)" \
+	  $(if $(STEP_UP),--step-up)
+
 .PHONY: reconcile
 reconcile: venv ## Prove that ledger, rows and read model of the running stack tell the same
 	@$(PYTHON) -m stack reconcile

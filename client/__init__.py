@@ -58,6 +58,7 @@ from client.errors import (
 )
 from client.retry import RetryPolicy
 from client.status import error_from_status
+from client.tokens import IssuedTokens, TokenSource
 
 __all__ = [
     "AlreadyExistsError",
@@ -80,6 +81,7 @@ __all__ = [
     "InvalidParentError",
     "InventoryClient",
     "InventoryError",
+    "IssuedTokens",
     "ItemAlreadyExistsError",
     "ItemArchivedError",
     "ItemInUseError",
@@ -109,6 +111,7 @@ __all__ = [
     "SerialNotFoundError",
     "SerialsRequiredError",
     "StepUpRequiredError",
+    "TokenSource",
     "TransferNotFoundError",
     "TransferResolvedError",
     "UnauthenticatedError",

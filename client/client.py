@@ -29,7 +29,8 @@ class InventoryClient(
     """The services behind one address, as coroutines; an asynchronous context manager.
 
     address: host:port that speaks gRPC without TLS (Envoy, or one of the services).
-    actor: who acts, written into the ledger as the service takes it; unverified.
+    token: a source of access tokens, which say who calls (see `client.tokens`).
+    actor: who calls, to a service that asks for no proof; any other ignores it.
     timeout: seconds for a call with all its attempts, where the call names none.
     retry: bounds on the attempts.
     read_your_writes: whether a query that says nothing of its consistency is answered at least as fresh as

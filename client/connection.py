@@ -11,8 +11,10 @@ from typing import Literal, Protocol, Self, TypeVar
 
 import grpc
 
+from client.errors import InventoryError
 from client.retry import RetryPolicy
 from client.status import error_from_call
+from client.tokens import TokenSource
 from inventory.query.v1.consistency_pb2 import Consistency
 
 # No retry and no timeout here: grpcio's own timeouts from a service config fire too early, and a retry
@@ -71,17 +73,19 @@ class Connection:
     What the arguments mean, `InventoryClient` says; the classes of the services build on this one.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named by whoever calls
         self,
         address: str,
         *,
-        actor: str,
+        actor: str = "",
+        token: TokenSource | None = None,
         timeout: float = 10.0,
         retry: RetryPolicy | None = None,
         read_your_writes: bool = True,
     ) -> None:
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
-        self._metadata = (("x-inventory-actor", actor),)
+        self._actor = (("x-inventory-actor", actor),) if actor else ()
+        self._token_source = token
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
         self._read_your_writes = read_your_writes
@@ -139,15 +143,22 @@ class Connection:
         while True:
             attempt += 1
             try:
-                return await method(
-                    request, timeout=max(0.0, deadline - time.monotonic()), metadata=self._metadata
-                )
+                metadata = await self._metadata()
+                return await method(request, timeout=max(0.0, deadline - time.monotonic()), metadata=metadata)
             except grpc.aio.AioRpcError as failure:
                 error = error_from_call(failure, request_id=request_id)
-                pause = self._retry.pause(error, attempt, deadline - time.monotonic())
-                if pause is None:
-                    raise error from failure
+            except InventoryError as failure:  # the source of tokens
+                error = failure
+            pause = self._retry.pause(error, attempt, deadline - time.monotonic())
+            if pause is None:
+                raise error
             await asyncio.sleep(pause)
+
+    async def _metadata(self) -> tuple[tuple[str, str], ...]:
+        """Return who calls, as every call says it; raises as the source of tokens does."""
+        if self._token_source is None:
+            return self._actor
+        return (*self._actor, ("authorization", f"Bearer {await self._token_source()}"))
 
 
 def _recorded(token: str) -> bytes:

@@ -75,9 +75,8 @@ class StockQueries(Connection):
         messages are not taken as fast as they come, and DependencyUnavailableError, or what else kept it from
         being resumed, when `timeout` seconds brought no message.
         """
-        return watch.watching(
-            lambda asked: self._stock_queries.WatchStock(asked, metadata=self._metadata),
-            request,
-            retry=self._retry,
-            timeout=timeout,
-        )
+
+        async def opened(asked: pb.WatchStockRequest) -> watch.Call:
+            return self._stock_queries.WatchStock(asked, metadata=await self._metadata())
+
+        return watch.watching(opened, request, retry=self._retry, timeout=timeout)

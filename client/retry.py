@@ -27,12 +27,14 @@ class RetryPolicy:
         """Return the seconds to wait before another attempt, or None when there must be none.
 
         `attempt` counts the attempts made, `remaining` the seconds until the call's deadline. Only what
-        repeating can cure and cannot harm is tried again: UNAVAILABLE, and RESOURCE_EXHAUSTED when the
-        service says after how long. Never sooner than the service asks; jitter keeps callers that failed
-        together from coming back together.
+        repeating can cure and cannot harm is tried again: UNAVAILABLE, RESOURCE_EXHAUSTED when the service
+        says after how long, and what came with a token that had just expired. Never sooner than the service
+        asks; jitter keeps callers that failed together from coming back together.
         """
-        retryable = error.code is grpc.StatusCode.UNAVAILABLE or (
-            error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
+        retryable = (
+            error.code is grpc.StatusCode.UNAVAILABLE
+            or (error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None)
+            or token_expired(error)
         )
         return self.backoff(attempt, remaining, error.retry_after) if retryable else None
 
@@ -46,3 +48,8 @@ class RetryPolicy:
         ceiling = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
         pause = (at_least or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - jitter, no secret
         return pause if pause < remaining else None
+
+
+def token_expired(error: InventoryError) -> bool:
+    """Tell whether a call was refused, or a stream ended, because its token was too old."""
+    return error.reason == "UNAUTHENTICATED" and error.metadata.get("cause") == "expired"

@@ -105,9 +105,13 @@ class StockCommands(Connection):
         InvalidFieldError for a message that breaks a rule of its own, and DeadlineExceededError when
         `timeout` seconds brought no answer.
         """
+
+        async def opened() -> stream.Call:
+            return self._stock_commands.StreamStock(metadata=await self._metadata())
+
         return self._remembered(
             stream.resuming(
-                lambda: self._stock_commands.StreamStock(metadata=self._metadata),
+                opened,
                 messages,
                 retry=self._retry,
                 timeout=self._timeout if timeout is None else timeout,

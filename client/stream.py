@@ -6,7 +6,7 @@ import asyncio
 import time
 import uuid
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable, Awaitable, Callable
 from typing import TypeAlias
 
 import grpc
@@ -32,7 +32,7 @@ CUT = frozenset(
 
 
 async def resuming(
-    open_call: Callable[[], Call],
+    open_call: Callable[[], Awaitable[Call]],
     messages: AsyncIterable[StreamStockRequest],
     *,
     retry: RetryPolicy,
@@ -50,9 +50,10 @@ async def resuming(
     attempt = 0
     try:
         while await unanswered.wait():
-            call = open_call()
-            sending = asyncio.create_task(unanswered.send(call, carefully=attempt > 0), name="sending")
+            sending: asyncio.Task[None] | None = None
             try:
+                call = await open_call()
+                sending = asyncio.create_task(unanswered.send(call, carefully=attempt > 0), name="sending")
                 while (answer := await _read(call, unanswered, timeout)) is not None:
                     attempt = 0
                     await unanswered.settle()
@@ -60,11 +61,14 @@ async def resuming(
                 failure = _failure(grpc.StatusCode.UNAVAILABLE, "the stream ended before all was answered")
             except grpc.aio.AioRpcError as error:
                 failure = error_from_call(error, request_id=unanswered.request_id)
+            except InventoryError as error:
+                failure = error
             finally:
-                call.cancel()
-                sending.cancel()
-                # Why it could not send, the call tells.
-                await asyncio.gather(sending, return_exceptions=True)
+                if sending is not None:
+                    call.cancel()
+                    sending.cancel()
+                    # Why it could not send, the call tells.
+                    await asyncio.gather(sending, return_exceptions=True)
             if unanswered.request_id:
                 attempt += 1
                 pause = _pause(failure, retry, attempt, timeout - unanswered.waited)

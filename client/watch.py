@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from typing import TypeAlias
 
 import grpc
 from google.rpc import status_pb2
 
 from client.errors import InventoryError
-from client.retry import RetryPolicy
+from client.retry import RetryPolicy, token_expired
 from client.status import error_from_call, error_from_status
 from client.stream import CUT
 from inventory.query.v1.stock_query_service_pb2 import WatchStockRequest, WatchStockResponse
@@ -24,7 +24,7 @@ _PASSING = frozenset({"", "DEPENDENCY_UNAVAILABLE", "QUEUE_FULL", "DEADLINE_EXCE
 
 
 async def watching(
-    open_call: Callable[[WatchStockRequest], Call],
+    open_call: Callable[[WatchStockRequest], Awaitable[Call]],
     request: WatchStockRequest,
     *,
     retry: RetryPolicy,
@@ -40,8 +40,9 @@ async def watching(
     attempt, heard = 0, time.monotonic()
     last: InventoryError | None = None
     while True:
-        call = open_call(asked)
+        call: Call | None = None
         try:
+            call = await open_call(asked)
             while True:
                 wait = min(SILENCE_SECONDS, max(0.0, heard + timeout - time.monotonic()))
                 message = await asyncio.wait_for(call.read(), wait)
@@ -57,8 +58,11 @@ async def watching(
             error = last or _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the watch says nothing")
         except grpc.aio.AioRpcError as failure:
             error = error_from_call(failure)
+        except InventoryError as failure:  # the source of tokens
+            error = failure
         finally:
-            call.cancel()
+            if call is not None:
+                call.cancel()
         attempt, last = attempt + 1, error
         pause = _pause(error, retry, attempt, heard + timeout - time.monotonic())
         if pause is None:
@@ -71,8 +75,8 @@ def _pause(error: InventoryError, retry: RetryPolicy, attempt: int, remaining: f
 
     Of the policy's bounds only those on the pauses count: what bounds a watch is how long it is without news.
     """
-    passes = error.code in CUT or error.reason == "QUEUE_FULL"
-    if not passes or error.reason not in _PASSING or retry.attempts <= 1:
+    passes = (error.code in CUT or error.reason == "QUEUE_FULL") and error.reason in _PASSING
+    if not (passes or token_expired(error)) or retry.attempts <= 1:
         return None
     return retry.backoff(min(attempt, retry.attempts - 1), remaining, error.retry_after)
 

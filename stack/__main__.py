@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import boot, downloads, orphans, programs, shutdown
+from stack import boot, downloads, orphans, programs, shutdown, tokens
 from stack.addresses import Addresses
 from stack.errors import StackError
 from stack.home import Home, from_variables
@@ -139,6 +139,21 @@ def archive(month: str, folder: Path) -> None:
 
 
 @app.command()
+def token(
+    role: Annotated[str, typer.Argument(help="Roles, separated by spaces or commas: clerk, viewer, …")],
+    *,
+    locations: Annotated[str, typer.Option(help="Where a clerk acts, likewise.")] = "",
+    subject: Annotated[str, typer.Option(help="Whose name is in the token; that of the roles.")] = "",
+    step_up: Annotated[bool, typer.Option(help="As it is after a step-up.")] = False,
+) -> None:
+    """Print an access token of the stack's issuer, good for a quarter of an hour."""
+    at = Addresses(from_variables())
+    roles, places = (text.replace(",", " ").split() for text in (role, locations))
+    asked = tokens.form(at, subject or "-".join(roles), roles, locations=places, step_up=step_up)
+    print(tokens.fetch(at, asked))  # noqa: T201 - for other programs, as it is
+
+
+@app.command()
 def lock_downloads() -> None:
     """Fetch the JVM jars anew and pin what came by its checksums."""
     number = downloads.lock(say)
@@ -183,6 +198,7 @@ def _addresses(home: Home) -> Table:
         "Kafka broker": at.bootstrap_servers,
         "Kafka Connect": at.connect_url,
         "schema registry": at.registry_url,
+        "issuer of tokens": at.issuer,
         "passwords": str(home.folder / "secrets.env"),
         "logs": str(home.logs),
     }

@@ -48,6 +48,11 @@ class Addresses:
         return self.home.ports.address("pipeline")
 
     @property
+    def issuer(self) -> str:
+        """URL of the development issuer, as its tokens name it."""
+        return f"http://{self.home.ports.address('issuer')}"
+
+    @property
     def redis_url(self) -> str:
         """URL of Valkey."""
         return f"redis://{self.home.ports.address('valkey')}/0"

@@ -29,7 +29,8 @@ OFFSETS = {
     "supervisor": 13,
     "relay": 14,
     "pipeline": 15,
-    # 20-39: kept free for the services to come and for metrics.
+    "issuer": 30,
+    # 20-29, 31-39: kept free for the services to come and for metrics.
 }
 
 

@@ -144,6 +144,17 @@ def services(home: Home) -> list[Part]:
     workers = os.environ.get("INVENTORY_STACK_WORKERS", "1")
     return [
         Program(
+            "issuer",
+            _python("stack.issuer"),
+            readiness.http(f"{at.issuer}/jwks", "ES256"),
+            listeners=("issuer",),
+            environment={
+                "INVENTORY_ISSUER_LISTEN": home.ports.address("issuer"),
+                "INVENTORY_ISSUER_PASSWORD": credentials.load(home)["INVENTORY_ISSUER_PASSWORD"],
+                "INVENTORY_ISSUER_KEYS_FILE": str(home.config / "issuer-keys.json"),
+            },
+        ),
+        Program(
             "command",
             _python("command_svc"),
             readiness.grpc_health(at.command),
