@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from contextlib import aclosing
+from collections.abc import AsyncIterable
+from contextlib import aclosing, suppress
 from contextvars import ContextVar
 from math import inf
 from time import monotonic, time
@@ -37,6 +38,7 @@ __all__ = ["CallInterceptor", "CallLimits", "remaining"]
 DETAILS_KEY = "grpc-status-details-bin"
 # Our own services; health and reflection answer however busy those are.
 OWN_METHODS = "/inventory."
+FIRST_MESSAGE_SECONDS = 5.0
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
@@ -191,8 +193,12 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             ending = asyncio.timeout(None)
             responses = 0
             try:
-                who = await self._who(context)
-                admit(who, method)  # what its messages ask, their service authorizes
+                try:
+                    who = await self._who(context)
+                    admit(who, method)  # what its messages ask, their service authorizes
+                except CallError:
+                    await _first(requests)
+                    raise
                 handle_for(who)
                 ending = _until(who.expires)
                 # The responses are written here, so that whatever ends the call ends the generator too.
@@ -257,6 +263,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         status = error.to_status()
         trailers = ((DETAILS_KEY, status.SerializeToString()),)
         await context.abort(error.code, status.message, trailing_metadata=trailers)
+
+
+async def _first(requests: object) -> None:
+    """Wait for the first message of a stream, a while at most; a single request is there.
+
+    A client in Python that is still sending it when the call ends is not told why (grpc/grpc issue 36066).
+    """
+    if isinstance(requests, AsyncIterable):
+        with suppress(TimeoutError):
+            async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
+                async for _ in requests:
+                    break
 
 
 def _queue_full() -> CallError:

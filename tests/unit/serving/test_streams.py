@@ -82,6 +82,19 @@ async def test_a_stream_passes_untouched_and_is_logged_at_its_end() -> None:
     assert (ended["responses"], ended["method"][-12:]) == (3, "/StreamStock")
 
 
+async def test_who_is_refused_at_the_door_may_send_a_first_message() -> None:
+    """A client that is still sending it when the call ends would not be told why."""
+    async with serving(echo) as (_, stub):
+        call = stub.StreamStock(metadata=[("x-inventory-actor", "a b")])
+        await call.wait_for_connection()
+        await asyncio.sleep(0.1)
+        assert not call.done()
+        await call.write(pb.StreamStockRequest())
+        failure = await refusal(call)
+    assert failure.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(failure).reason == "INVALID_FIELD"
+
+
 @pytest.mark.parametrize(
     ("error", "code", "reason"),
     [
