@@ -24,7 +24,7 @@ $(INSTALLED): requirements.lock pyproject.toml
 	@test -x $(PYTHON) || $(SYSTEM_PYTHON) -m venv $(VENV) \
 	  || { echo "the venv module is missing: install it (Debian: apt-get install python3-venv)"; exit 1; }
 	@echo "installing the locked dependencies into $(VENV)"
-	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --require-hashes --no-deps -r requirements.lock
 	@$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
@@ -147,6 +147,9 @@ release-contracts: breaking ## Take the present contracts as those that every la
 lock: venv ## Resolve the dependencies anew into requirements.lock
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
 	  --all-extras --no-annotate --custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-emit-index-url --generate-hashes \
+	  --extra archive --extra migrations --constraint requirements.lock --no-annotate \
+	  --custom-compile-command "make lock" --output-file deploy/images/requirements.lock pyproject.toml
 
 .PHONY: lock-downloads
 lock-downloads: venv ## Fetch the JVM jars anew and pin their checksums
