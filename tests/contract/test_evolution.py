@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import pytest
-from google.protobuf.descriptor_pb2 import FieldDescriptorProto, FileDescriptorProto
-from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message import Message
-from google.protobuf.message_factory import GetMessageClass
 
 from cdc.projector import project
-from inventory.journal.v1 import transaction_pb2
+from inventory.journal.v1.transaction_pb2 import Transaction
 from query_svc.read_model import Changes, ReadModel, ReadModelWriter
 from query_svc.read_model.keys import GENERATION, Keys, bucket_of
 from query_svc.read_model.values import unpack
+from tests.later import later_of
 from tests.redis_cluster import Servers
 from tests.stock import item, transaction
 
 SOURCE = "inventory.journal:id-0"
 VERSIONS = 8
-NUMBER = 1000
 
 
 @pytest.fixture(scope="module")
 def later() -> type[Message]:
     """Give the journal's Transaction as a later contract has it: an item has a colour."""
-    pool = DescriptorPool()
-
-    def add(name: str) -> None:
-        file = FileDescriptorProto()
-        transaction_pb2.DESCRIPTOR.pool.FindFileByName(name).CopyToProto(file)
-        for dependency in file.dependency:
-            add(dependency)
-        for message in file.message_type:
-            if message.name == "Item":
-                message.field.add(
-                    name="colour",
-                    number=NUMBER,
-                    type=FieldDescriptorProto.TYPE_STRING,
-                    label=FieldDescriptorProto.LABEL_OPTIONAL,
-                )
-        pool.Add(file)
-
-    add(transaction_pb2.DESCRIPTOR.name)
-    found = pool.FindMessageTypeByName(transaction_pb2.Transaction.DESCRIPTOR.full_name)
-    return GetMessageClass(found)
+    return later_of(Transaction.DESCRIPTOR)
 
 
 @pytest.mark.parametrize("first", ["old", "new"])
