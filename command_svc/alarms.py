@@ -49,7 +49,7 @@ def covered_until(partitions: Iterable[Partition], now: datetime) -> datetime:
 
 
 def _short_of_partitions(condition: Condition, ahead: timedelta) -> Iterable[Alarm]:
-    for table in ("stock_movements", *EXPIRING_TABLES):
+    for table in ("stock_movements", *EXPIRING_TABLES, "audit_log", "audit_seals"):
         own = [partition for partition in condition.partitions if partition.parent == table]
         until = covered_until(own, condition.now)
         if until - condition.now < ahead:

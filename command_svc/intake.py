@@ -27,13 +27,16 @@ from command_svc.domain.refusals import Refusal
 from command_svc.mapping.registry import member_of
 from command_svc.mapping.stock import message_in
 from command_svc.messages import timestamp
-from command_svc.services.lane import call_error, carry_out
+from command_svc.services.lane import call_error, carry_out, refused
 from command_svc.store.errors import UnavailableError
 from inventory.command.v1.stock_command_failure_pb2 import StockCommandFailure
 from inventory.command.v1.stock_command_service_pb2 import StockCommand
 from inventory.type.v1 import error_reason_pb2
+from serving.access import METHOD_OF
+from serving.audit import Entry, Nowhere, Recorder, entry_of
 from serving.errors import CallError, invalid_field
 from serving.identity import ACTOR_KEY, checked, unverified
+from serving.origin import TRACE_KEY, Origin, come_from, origin_of
 
 POLL_SECONDS = 0.25
 FIRST_BACKOFF_SECONDS = 0.05
@@ -79,6 +82,19 @@ class Taken:
     request: Request | None = None
     error: CallError | None = None
 
+    def entry(self) -> Entry:
+        """Return the entry of the audit log for a record that failed."""
+        if self.error is None:
+            raise ValueError("did not fail")
+        if self.request is not None:
+            return refused(self.request, self.error.reason_name)
+        asked = None if self.command is None else self.command.WhichOneof("command")
+        message = None if asked is None else getattr(self.command, asked)
+        method = "/" if message is None else METHOD_OF[message.DESCRIPTOR.full_name]
+        source, trace_id = _origin(self.record)
+        entry = entry_of(method, self.error, message, self.request_id)
+        return entry._replace(actor=self.actor, source=source, trace_id=trace_id)
+
     def failure(self) -> tuple[bytes, bytes]:
         """Return key and value of the record of the failure."""
         if self.error is None:
@@ -104,11 +120,14 @@ class Intake:
     """Takes commands from a topic and carries them out, up to `most` in one transaction, until `stop`.
 
     `actor` stands for those whose records name nobody. What the database or the broker does not take now
-    is tried again until they do; nothing is read meanwhile.
+    is tried again until they do; nothing is read meanwhile. What fails leaves an entry with `recorder`.
     """
 
-    def __init__(self, topic: Topic, batcher: Batcher, *, actor: str, most: int) -> None:
+    def __init__(
+        self, topic: Topic, batcher: Batcher, *, actor: str, most: int, recorder: Recorder | None = None
+    ) -> None:
         self._topic = topic
+        self._recorder = Nowhere() if recorder is None else recorder
         self._batcher = batcher
         self._actor = actor
         self._most = most
@@ -145,6 +164,9 @@ class Intake:
         failures = [taken.failure() for taken in batch if taken.error is not None]
         if failures and not await self._insist(lambda: self._call(self._topic.publish, failures)):
             return False
+        for taken in batch:
+            if taken.error is not None:
+                self._recorder.record(taken.entry())
         records = [taken.record for taken in batch]
         return await self._insist(lambda: self._call(self._topic.mark_done, records))
 
@@ -197,6 +219,7 @@ def take(record: Record, consumer: str) -> Taken:
     made anew begins to count anew.
     """
     taken = Taken(record)
+    come_from(lambda: _origin(record))
     try:
         taken.actor = _actor(record, consumer)
         taken.command = _decode(record.value)
@@ -207,6 +230,11 @@ def take(record: Record, consumer: str) -> Taken:
     except CallError as error:
         taken.error = error
     return taken
+
+
+def _origin(record: Record) -> Origin:
+    trace = record.headers.get(TRACE_KEY, b"").decode(errors="replace")
+    return origin_of([(TRACE_KEY, trace)], "")._replace(source=f"topic {record.topic}")
 
 
 def _actor(record: Record, consumer: str) -> str:

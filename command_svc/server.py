@@ -13,6 +13,7 @@ from typing import Any
 import grpc
 import structlog
 
+from audit.writer import recording
 from command_svc import journal, sweeper, upkeep
 from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
@@ -44,6 +45,7 @@ from inventory.command.v1.transfer_command_service_pb2_grpc import (
     add_TransferCommandServiceServicer_to_server,
 )
 from serving import tasks
+from serving.audit import Recorder
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
 from serving.validation import warm
@@ -77,29 +79,38 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         summary_every=timedelta(seconds=settings.summary_interval_seconds),
         ahead=timedelta(days=settings.partition_alarm_days),
     )
-    async with store, upkeep_store, Batcher(store, limits) as batcher:
+    async with (
+        store,
+        upkeep_store,
+        recording(settings.audit_database_url) as (recorder, recorder_health),
+        Batcher(store, limits) as batcher,
+    ):
         jobs = [
             asyncio.create_task(keeper.run(), name="upkeep"),
             asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
         ]
         try:
-            async with _intake(settings, batcher) as intake:
+            async with _intake(settings, batcher, recorder) as intake:
                 yield GrpcServer(
                     settings,
                     services(batcher),
                     dependencies=[
                         Dependency("database", store.ping),
                         Dependency(upkeep.HEALTH_NAME, keeper.check, required=False),
+                        *recorder_health,
                         *intake,
                     ],
                     unavailable={UnavailableError: "database"},
+                    recorder=recorder,
                 )
         finally:
             await tasks.end(*jobs)
 
 
 @asynccontextmanager
-async def _intake(settings: CommandSettings, batcher: Batcher) -> AsyncIterator[list[Dependency]]:
+async def _intake(
+    settings: CommandSettings, batcher: Batcher, recorder: Recorder
+) -> AsyncIterator[list[Dependency]]:
     """Take stock commands from the brokers, if there are any; yield what health is to tell of it."""
     if not settings.intake_bootstrap_servers:
         yield []
@@ -110,7 +121,13 @@ async def _intake(settings: CommandSettings, batcher: Batcher) -> AsyncIterator[
         settings.intake_topic,
         settings.intake_failures_topic,
     )
-    intake = Intake(topic, batcher, actor=settings.intake_actor, most=settings.intake_batch_records)
+    intake = Intake(
+        topic,
+        batcher,
+        actor=settings.intake_actor,
+        most=settings.intake_batch_records,
+        recorder=recorder,
+    )
     running = asyncio.create_task(intake.run(), name="intake")
     running.add_done_callback(_end_process)
     try:

@@ -15,13 +15,15 @@ import structlog
 
 from command_svc.alarms import Alarm, Limits, alarms
 from command_svc.store.errors import StoreError
-from command_svc.store.upkeep import UpkeepStore
+from command_svc.store.upkeep import SEALED_AT_ONCE, UpkeepStore
 
 HEALTH_NAME = "upkeep"
 ROUND_SECONDS = 15.0
 PARTITIONS_EVERY = timedelta(hours=1)
 MARKS_EVERY = timedelta(hours=1)
 EXPIRY_EVERY = timedelta(minutes=10)
+SEALS_EVERY = timedelta(seconds=10)
+MOST_SEALING_STEPS = 500
 PATIENCE = 10
 """So many times in a row may a job be missed, or a look at how things stand, before it is an alarm."""
 
@@ -46,6 +48,7 @@ class Upkeep:
             "partitions": PARTITIONS_EVERY,
             "marks": MARKS_EVERY,
             "expiry": EXPIRY_EVERY,
+            "seals": timedelta(seconds=ROUND_SECONDS),
             "summary": max(summary_every, timedelta(seconds=ROUND_SECONDS)),
         }
         self._limits = Limits(ahead, {job: PATIENCE * interval for job, interval in every.items()})
@@ -63,6 +66,7 @@ class Upkeep:
         await self._attempt("partitions", self._create_partitions)
         await self._attempt("marks", self._mark_wal)
         await self._attempt("expiry", self._drop_expired)
+        await self._attempt("seals", self._seal)
         await self._attempt("summary", self._refresh_summary)
         await self._attempt("look", self._look)
 
@@ -85,6 +89,11 @@ class Upkeep:
     async def _drop_expired(self) -> None:
         while name := await self._store.drop_expired_partition(EXPIRY_EVERY):
             log.info("partition dropped", partition=name)
+
+    async def _seal(self) -> None:
+        for _ in range(MOST_SEALING_STEPS):  # the other jobs have their turn, too
+            if await self._store.seal(SEALS_EVERY) != SEALED_AT_ONCE:
+                break
 
     async def _refresh_summary(self) -> None:
         await self._store.refresh_summary(self._summary_every)

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from datetime import timedelta
 from time import monotonic
 
+from audit.writer import recording
 from inventory.query.v1 import (
     catalog_query_service_pb2,
     catalog_query_service_pb2_grpc,
@@ -104,7 +105,15 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     orders = routed(
         order_query_service_pb2.DESCRIPTOR.services_by_name["OrderQueryService"], OrderQueries, reads
     )
-    async with view, marks, database, following(follower), feed, watches:
+    async with (
+        view,
+        marks,
+        database,
+        following(follower),
+        feed,
+        watches,
+        recording(settings.audit_database_url) as (recorder, recorder_health),
+    ):
         yield GrpcServer(
             settings,
             [
@@ -134,10 +143,12 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                 Dependency("fresh view", reads.check_age, required=False),
                 # Without it, history and what is to be fully consistent answer DEPENDENCY_UNAVAILABLE.
                 Dependency("database", database.ping, required=False),
+                *recorder_health,
             ],
             unavailable={
                 DatabaseUnavailableError: "database",
                 # Of a watch; other queries are answered by the database then.
                 ReadModelUnavailableError: "read model",
             },
+            recorder=recorder,
         )

@@ -32,6 +32,7 @@ __all__ = [
     "caller",
     "checked",
     "handle_for",
+    "known_caller",
     "location_not_allowed",
     "self_named",
     "unauthenticated",
@@ -82,6 +83,11 @@ _caller: ContextVar[Caller] = ContextVar("caller")
 def caller() -> Caller:
     """Return who makes the call being handled; LookupError outside a call."""
     return _caller.get()
+
+
+def known_caller() -> Caller | None:
+    """Return who makes the call being handled, as far as that is known by now."""
+    return _caller.get(None)
 
 
 def handle_for(who: Caller) -> None:

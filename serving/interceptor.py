@@ -17,15 +17,18 @@ import structlog
 
 from inventory.type.v1 import error_reason_pb2
 from serving.access import PROBED
+from serving.audit import entry_of, keep_with
 from serving.errors import CallError, unavailable
 from serving.identity import Caller, admit, authorize, handle_for, unauthenticated
+from serving.origin import Origin, come_from, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping
+    from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
 
     from google.protobuf.message import Message
     from structlog.typing import FilteringBoundLogger
 
+    from serving.audit import Recorder
     from serving.guard import Guard
 
     Context = grpc.aio.ServicerContext[Any, Any]
@@ -70,6 +73,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
       and the caller learns that id alone.
     - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
       passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED.
+    - Every call that is refused leaves an entry with the `recorder`; so does every one of the methods
+      `audited` that is answered, and those are refused while the recorder has no room.
     - Beyond `max_concurrent` calls in progress, one more is refused with QUEUE_FULL.
     - A stream has its caller's deadline alone: without one it lasts until it is cut, at the latest when
       its connection comes of age, or until `end_streams`.
@@ -80,9 +85,18 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     of streams, asynchronous generators; none takes a stream of requests alone.
     """
 
-    def __init__(self, limits: CallLimits, dependencies: Mapping[type[Exception], str], guard: Guard) -> None:
+    def __init__(
+        self,
+        limits: CallLimits,
+        dependencies: Mapping[type[Exception], str],
+        guard: Guard,
+        recorder: Recorder,
+        audited: Collection[str] = (),
+    ) -> None:
         self._limits = limits
         self._guard = guard
+        self._recorder = recorder
+        self._audited = frozenset(audited)
         self._dependencies = dict(dependencies)
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._running = 0
@@ -144,6 +158,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _around(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
         default, cap, max_concurrent = self._limits
+        audited = method in self._audited
 
         async def call(request: object, context: Context) -> object:
             started = monotonic()  # the loop's own clock stands still within a turn of uvloop's
@@ -151,13 +166,17 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             asked = cast("float | None", context.time_remaining())
             seconds = default if asked is None else min(asked, cap)
             _deadline.set(started + seconds)  # each call runs in its own task, so in its own context
+            come_from(lambda: _origin(context))
+            keep_with(self._recorder)
             if self._running >= max_concurrent:
-                await self._answer(method, started, context, _queue_full())
+                await self._answer(method, started, context, _queue_full(), request)
             self._running += 1
             try:
                 who = await self._who(context)
-                authorize(who, method, cast("Message", request))
                 handle_for(who)
+                authorize(who, method, cast("Message", request))
+                if audited and not self._recorder.has_room:
+                    raise unavailable("audit log")  # noqa: TRY301 - answered as every refusal
                 if asked is not None and asked <= cap:
                     # gRPC cancels the handler at the caller's own deadline: a second timer would cost
                     # 8 us, four times the rest of this function.
@@ -170,9 +189,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             except grpc.aio.AbortError:
                 raise
             except Exception as error:  # noqa: BLE001 - this is where every error gets its answer
-                await self._answer(method, started, context, self._refusal(error, method))
+                await self._answer(method, started, context, self._refusal(error, method), request)
             finally:
                 self._running -= 1
+            if audited:
+                self._recorder.record(entry_of(method, None, request))
             if self._logs_calls:
                 self._log.debug("call", method=method, code="OK", seconds=round(monotonic() - started, 6))
             return response
@@ -182,11 +203,15 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _around_stream(
         self, method: str, behaviour: StreamBehaviour, *, counted: bool = True
     ) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
+        audited = method in self._audited
+
         async def call(requests: AsyncIterator[Any], context: Context) -> None:
             started = monotonic()
             asked = cast("float | None", context.time_remaining())
             if asked is not None:  # gRPC keeps it
                 _deadline.set(started + asked)
+            come_from(lambda: _origin(context))
+            keep_with(self._recorder)
             if counted and self._running >= self._limits.max_concurrent:
                 await self._answer(method, started, context, _queue_full())
             self._running += counted
@@ -195,11 +220,13 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             try:
                 try:
                     who = await self._who(context)
+                    handle_for(who)
                     admit(who, method)  # what its messages ask, their service authorizes
                 except CallError:
                     await _first(requests)
                     raise
-                handle_for(who)
+                if audited and not self._recorder.has_room:
+                    raise unavailable("audit log")  # noqa: TRY301 - answered as every refusal
                 ending = _until(who.expires)
                 # The responses are written here, so that whatever ends the call ends the generator too.
                 async with ending, aclosing(behaviour(requests, context)) as answers:
@@ -222,6 +249,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 self._running -= counted
             seconds = round(monotonic() - started, 6)
+            if audited:
+                self._recorder.record(entry_of(method, None))
             # Or was cut: a caller that goes away may look like one that has no more to send.
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
 
@@ -250,8 +279,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             metadata={"error_id": error_id},
         )
 
-    async def _answer(self, method: str, started: float, context: Context, error: CallError) -> None:
+    async def _answer(
+        self, method: str, started: float, context: Context, error: CallError, request: object = None
+    ) -> None:
         """Abort the call with the error's status: raises AbortError."""
+        self._recorder.record(entry_of(method, error, request))
         seconds = monotonic() - started
         self._log.info(
             "call refused",
@@ -263,6 +295,10 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         status = error.to_status()
         trailers = ((DETAILS_KEY, status.SerializeToString()),)
         await context.abort(error.code, status.message, trailing_metadata=trailers)
+
+
+def _origin(context: Context) -> Origin:
+    return origin_of(context.invocation_metadata() or (), context.peer())
 
 
 async def _first(requests: object) -> None:

@@ -12,6 +12,7 @@ import structlog
 import uvloop
 from grpc_health.v1 import health_pb2_grpc
 
+from serving.audit import Nowhere
 from serving.guard import guard_of
 from serving.health import HealthMonitor
 from serving.interceptor import CallInterceptor, CallLimits
@@ -19,9 +20,10 @@ from serving.reflection import add_reflection_to_server
 from serving.settings import split_address
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from serving.audit import Recorder
     from serving.health import Dependency
     from serving.settings import ServerSettings
 
@@ -51,22 +53,27 @@ class GrpcServer:
 
     `dependencies` decide its health (see HealthMonitor). An exception that a handler lets out is
     answered as its kind says in `unavailable`, which names the part that failed, and otherwise as a
-    fault of ours (see CallInterceptor). To be made inside a running event loop.
+    fault of ours (see CallInterceptor). Refused calls leave an entry with the `recorder`, those of the
+    methods `audited` also when they are answered. To be made inside a running event loop.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is named by whoever calls
         self,
         settings: ServerSettings,
         services: Sequence[Service],
         *,
         dependencies: Sequence[Dependency],
         unavailable: Mapping[type[Exception], str],
+        recorder: Recorder | None = None,
+        audited: Collection[str] = (),
     ) -> None:
         self._settings = settings
         limits = CallLimits(
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
-        self._calls = CallInterceptor(limits, unavailable, guard_of(settings))
+        self._calls = CallInterceptor(
+            limits, unavailable, guard_of(settings), Nowhere() if recorder is None else recorder, audited
+        )
         self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies)
         for service in services:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from serving.identity_settings import IdentitySettings, is_loopback
@@ -80,6 +80,11 @@ class ServerSettings(Settings, IdentitySettings):
     )
     max_concurrent_calls: int = Field(
         1000, ge=1, le=100_000, description="calls in progress in one process; more are refused"
+    )
+    audit_database_url: SecretStr | None = Field(
+        None,
+        description="postgresql:// address of the primary, for the role inventory_audit; without it, refused "
+        "calls leave no entry in the audit log",
     )
     drain_seconds: float = Field(
         5.0, ge=0, le=600, description="time to report NOT_SERVING before calls are refused at shutdown"

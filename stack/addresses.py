@@ -8,7 +8,7 @@ from stack.ports import HOST
 
 DATABASE = "inventory"
 REGISTRY_DATABASE = "registry"
-ROLES = ("owner", "command", "query", "cdc", "archive", "registry")
+ROLES = ("owner", "command", "query", "cdc", "archive", "audit", "registry")
 
 
 @dataclass(frozen=True)

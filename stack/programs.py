@@ -164,6 +164,7 @@ def services(home: Home) -> list[Part]:
             environment={
                 "INVENTORY_COMMAND_LISTEN": at.command,
                 "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
+                "INVENTORY_COMMAND_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_COMMAND_WORKERS": workers,
                 "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
@@ -204,6 +205,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_QUERY_LISTEN": at.query,
                 "INVENTORY_QUERY_REDIS_URL": at.redis_url,
                 "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
+                "INVENTORY_QUERY_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_QUERY_WORKERS": workers,
                 "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
             },
@@ -219,6 +221,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_CDC_CONNECT_URL": at.connect_url,
                 "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+                "INVENTORY_CDC_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_CDC_REDIS_URL": at.redis_url,
                 "INVENTORY_CDC_READERS": (f"inventory.projector={at.projector},inventory.relay={at.relay}"),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,

@@ -12,6 +12,7 @@ from typing import TypeVar
 
 import httpx
 
+from audit.writer import recording
 from cdc.config import PipelineSettings
 from cdc.dead_letter_topic import DeadLettersUnavailableError, DeadLetterTopic
 from cdc.pipeline.database import PipelineDatabase
@@ -30,6 +31,12 @@ from serving.health import Dependency
 from serving.validation import warm
 
 T = TypeVar("T")
+
+AUDITED = (
+    "/inventory.admin.v1.PipelineService/ReplayDeadLetters",
+    "/inventory.admin.v1.PipelineService/DiscardDeadLetters",
+)
+"""The commands among the methods."""
 
 
 class ReconciliationError(Exception):
@@ -61,6 +68,7 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
     async with (
         httpx.AsyncClient(base_url=config.connect_url, timeout=config.ask_seconds, trust_env=False) as rest,
         view,
+        recording(config.audit_database_url) as (recorder, recorder_health),
     ):
         reconciler = Reconciler(
             config.database_url.get_secret_value(),
@@ -99,7 +107,10 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 dependencies=[
                     Dependency("broker", lambda: asyncio.to_thread(lags.ask), required=False),
                     Dependency("reconciliation", reconciling, required=False),
+                    *recorder_health,
                 ],
+                recorder=recorder,
+                audited=AUDITED,
                 unavailable={DeadLettersUnavailableError: "broker", PublishError: "broker"},
             )
         finally:

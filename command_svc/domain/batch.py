@@ -29,6 +29,7 @@ from command_svc.domain.reservations import (
 )
 from command_svc.domain.returns import ReturnOrder
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock, SetStockPolicy
+from command_svc.domain.trail import UNKNOWN, Accepted, Trail
 from command_svc.domain.transaction import Record, Transaction
 from command_svc.domain.transfers import (
     CancelTransfer,
@@ -53,7 +54,7 @@ class Request:
 
     `fingerprint` stands for the caller and the whole body; `encode` makes the answer to keep and return,
     without a stamp when nothing will be committed. `locations` are those that the caller is bound to, None
-    if to none: what the command leads to elsewhere is refused.
+    if to none: what the command leads to elsewhere is refused. `trail` is for the audit log.
     """
 
     request_id: str
@@ -62,6 +63,7 @@ class Request:
     command: Command
     encode: Callable[[Outcome, Stamp | None], bytes]
     locations: frozenset[str] | None = None
+    trail: Trail = UNKNOWN
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +121,9 @@ def _verdicts(transaction: Transaction, submission: Submission) -> Iterator[Verd
             yield refusal
             continue
         response = request.encode(outcome, stamp)
-        transaction.record(request.request_id, Record(request.fingerprint, response))
+        trail = request.trail.with_touched(transaction.movements[moved:])
+        accepted = Accepted(request.request_id, request.actor, trail)
+        transaction.record(accepted, Record(request.fingerprint, response))
         yield response
 
 

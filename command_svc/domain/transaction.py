@@ -24,6 +24,7 @@ from command_svc.domain.refusals import (
     TransferNotFoundError,
 )
 from command_svc.domain.sourcing import Site
+from command_svc.domain.trail import Accepted
 from command_svc.domain.transfer import Transfer
 
 K = TypeVar("K")
@@ -97,6 +98,7 @@ class Transaction:
     answered: Mapping[str, Record] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
+    accepted: list[Accepted] = field(default_factory=list)
     _undo: list[Callable[[], object]] = field(default_factory=list)
     _ids: int = 0
 
@@ -221,10 +223,16 @@ class Transaction:
 
         self._undo.append(undo)
 
-    def record(self, request_id: str, record: Record) -> None:
-        """Enter what was answered to a request, to be committed with its effects."""
-        self.records[request_id] = record
-        self._undo.append(lambda: self.records.pop(request_id))
+    def record(self, accepted: Accepted, record: Record) -> None:
+        """Enter a request and what was answered to it, to be committed with its effects."""
+        self.records[accepted.request_id] = record
+        self.accepted.append(accepted)
+
+        def undo() -> None:
+            del self.records[accepted.request_id]
+            self.accepted.pop()
+
+        self._undo.append(undo)
 
     def answer_to(self, request_id: str) -> Record | None:
         """Return what this or an earlier transaction answered to the request id."""

@@ -53,7 +53,7 @@ def member_of(message: Message, derived_id: str, who: Caller) -> Request:
 
 def _request(message: Message, request_id: str, who: Caller, bounds: frozenset[str] | None) -> Request:
     mapping = MAPPINGS[type(message)]
-    request = make_request(cast("CommandMessage", message), request_id, who.subject, mapping, bounds)
+    request = make_request(cast("CommandMessage", message), request_id, who, mapping, bounds)
     if bounds is not None:
         for location_id in territory.named(request.command):
             if location_id not in bounds:

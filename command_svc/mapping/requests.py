@@ -11,7 +11,12 @@ from google.protobuf.message import Message
 
 from command_svc.domain.batch import Request, Stamp
 from command_svc.domain.commands import Command, Outcome
+from command_svc.domain.trail import Trail
 from serving import tokens
+from serving.access import METHOD_OF
+from serving.audit import names_in
+from serving.identity import Caller
+from serving.origin import origin
 
 
 class CommandMessage(Protocol):
@@ -52,18 +57,22 @@ def new_request_id() -> str:
 def make_request(
     message: CommandMessage,
     request_id: str,
-    actor: str,
+    who: Caller,
     mapping: Mapping,
     locations: frozenset[str] | None = None,
 ) -> Request:
-    """Return the request that `message` asks for, under `request_id`, held to `locations`."""
+    """Return the request of `who` that `message` asks for, under `request_id`, held to `locations`."""
+    body = cast("Message", message)
+    source, trace_id = origin()
+    trail = Trail(METHOD_OF[body.DESCRIPTOR.full_name][1:], who.proof, source, trace_id, *names_in(body))
+    actor = who.subject
 
     def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:
         token = tokens.encode(stamp.transaction_id, stamp.record_time) if stamp else ""
         return mapping.response(outcome, request_id, token).SerializeToString()
 
     return Request(
-        request_id, fingerprint(message, actor), actor, mapping.command(message), encode, locations
+        request_id, fingerprint(message, actor), actor, mapping.command(message), encode, locations, trail
     )
 
 

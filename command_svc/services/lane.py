@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar, cast
 
 from google.protobuf.message import Message
@@ -20,6 +21,8 @@ from command_svc.waiting import ExpiredError
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving import tokens
+from serving.access import METHOD_OF
+from serving.audit import Entry, entry_of, note
 from serving.errors import CallError, unavailable
 from serving.identity import Caller, caller
 from serving.interceptor import remaining
@@ -104,11 +107,21 @@ class Members:
     request_id: str
     requests: dict[int, Request] = field(default_factory=dict)
     answers: dict[int, bytes | CallError] = field(default_factory=dict)
+    refused: list[Entry] = field(default_factory=list)
 
     def settle(self, verdicts: Iterable[Verdict]) -> list[bytes | CallError]:
-        """Return the answer to every command in order, from the verdicts on `requests` in theirs."""
-        for index, verdict in zip(self.requests, verdicts, strict=True):
-            self.answers[index] = call_error(verdict) if isinstance(verdict, Refusal) else verdict
+        """Return the answer to every command in order, from the verdicts on `requests` in theirs.
+
+        Each that is refused leaves an entry in the audit log.
+        """
+        for (index, request), verdict in zip(self.requests.items(), verdicts, strict=True):
+            if isinstance(verdict, Refusal):
+                self.answers[index] = call_error(verdict)
+                self.refused.append(refused(request, verdict.reason))
+            else:
+                self.answers[index] = verdict
+        for entry in self.refused:
+            note(entry)
         return [self.answers[index] for index in range(len(self.answers))]
 
 
@@ -124,12 +137,34 @@ def members_of(
     check(cast("Message", message))
     members = Members(message.request_id or new_request_id())
     for index, command in enumerate(message.commands):
+        derived_id = f"{members.request_id}.{index}"
+        whole = asked = cast("Message", message)  # until it is known what the command is
         try:
-            derived_id = f"{members.request_id}.{index}"
-            members.requests[index] = member_of(unwrap(command), derived_id, who)
+            asked = unwrap(command)
+            members.requests[index] = member_of(asked, derived_id, who)
         except CallError as error:
             members.answers[index] = error
+            own_id = cast("CommandMessage", asked).request_id if asked is not whole else ""
+            method = METHOD_OF[asked.DESCRIPTOR.full_name]
+            members.refused.append(entry_of(method, error, asked, own_id or derived_id))
     return members
+
+
+def refused(request: Request, reason: str) -> Entry:
+    """Return the entry of a request that was refused for a reason."""
+    trail = request.trail
+    return Entry(
+        datetime.now(UTC),
+        trail.method,
+        reason,
+        request.actor,
+        trail.proof,
+        trail.source,
+        request.request_id,
+        trail.trace_id,
+        trail.skus,
+        trail.location_ids,
+    )
 
 
 async def answer_batch(

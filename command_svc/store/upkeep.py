@@ -18,6 +18,8 @@ T = TypeVar("T")
 STATEMENT_TIMEOUT = timedelta(seconds=10)
 SUMMARY_TIMEOUT = timedelta(minutes=2)
 RECONNECT_SECONDS = 1.0
+SEALED_AT_ONCE = 2000
+"""Entries of the audit log that are sealed in one transaction."""
 
 # A job that another process is at is locked, and passed over.
 _CLAIM = """
@@ -27,10 +29,11 @@ _SUCCEEDED = "UPDATE upkeep_jobs SET success_time = clock_timestamp() WHERE job 
 _CREATE_PARTITIONS = "SELECT create_partitions()"
 _MARK_WAL = "SELECT mark_wal()"
 _DROP_EXPIRED_PARTITION = "SELECT drop_expired_partition()"
+_SEAL = "SELECT seal_audit_entries(%s)"
 _REFRESH_SUMMARY = "REFRESH MATERIALIZED VIEW CONCURRENTLY mv_stock_summary"
 _PARTITIONS = """
 SELECT parent, child, lower_bound, upper_bound FROM list_partitions()
-WHERE parent IN ('stock_movements', 'requests', 'journal')
+WHERE parent IN ('stock_movements', 'requests', 'journal', 'audit_log', 'audit_seals')
 """
 _SUCCESS_TIMES = "SELECT job, success_time FROM upkeep_jobs"
 _TIMES = "SELECT now(), confirmed_until()"
@@ -114,6 +117,22 @@ class UpkeepStore:
             if name is None:
                 await connection.execute(_SUCCEEDED, ["expiry"])
             return name
+
+        return await self._run(work)
+
+    async def seal(self, every: timedelta) -> int | None:
+        """Continue the chains of the audit log by a bounded step; return by how many entries.
+
+        The job has succeeded once a step finds less than SEALED_AT_ONCE.
+        """
+
+        async def work(connection: Connection) -> int | None:
+            if not await _claim(connection, "seals", every):
+                return None
+            ((sealed,),) = await (await connection.execute(_SEAL, [SEALED_AT_ONCE])).fetchall()
+            if sealed < SEALED_AT_ONCE:
+                await connection.execute(_SUCCEEDED, ["seals"])
+            return int(sealed)
 
         return await self._run(work)
 

@@ -90,6 +90,18 @@ FROM unnest(%b::text[], %b::bytea[], %b::bytea[]) AS n,
      (VALUES (%b::uuid, %b::timestamptz, %b::date)) AS t (id, record_time, record_day)
 """
 
+# What all entries of a transaction have in common travels once.
+INSERT_AUDIT = """
+INSERT INTO audit_log
+    (request_id, actor, method, proof, source, trace_id, skus, location_ids, verdict, transaction_id,
+     record_time, day)
+SELECT n.request_id, n.actor, n.method, n.proof, n.source, n.trace_id, n.skus::text[],
+       n.location_ids::text[], 'OK', t.id, t.record_time, t.record_day
+FROM unnest(%b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[], %b::text[])
+         AS n (request_id, actor, method, proof, source, trace_id, skus, location_ids),
+     (VALUES (%b::uuid, %b::timestamptz, %b::date)) AS t (id, record_time, record_day)
+"""
+
 INSERT_JOURNAL = """
 INSERT INTO journal (id, part, part_count, payload, create_time)
 SELECT %b::uuid, n.part, %b::bigint, n.payload, %b::timestamptz

@@ -16,7 +16,7 @@ V = TypeVar("V")
 
 
 def effects(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Statement]:
-    """Yield the statements that write the transaction's effects, records and journal.
+    """Yield the statements that write the transaction's effects, records, audit entries and journal.
 
     Every transaction keeps their order, so that no two of them wait for each other in a circle.
     """
@@ -41,6 +41,7 @@ def effects(transaction: Transaction, payloads: Sequence[bytes]) -> Iterator[Sta
     )
     if transaction.records:
         yield writes.INSERT_REQUESTS, _records(transaction)
+        yield writes.INSERT_AUDIT, _entries(transaction)
     parts = range(1, len(payloads) + 1)
     yield (
         writes.INSERT_JOURNAL,
@@ -152,6 +153,24 @@ def _records(transaction: Transaction) -> list[Any]:
         [request_id for request_id, _ in records],
         [record.fingerprint for _, record in records],
         [record.response for _, record in records],
+        transaction.id,
+        transaction.now,
+        transaction.now.date(),
+    ]
+
+
+def _entries(transaction: Transaction) -> list[Any]:
+    accepted = transaction.accepted
+    trails = [one.trail for one in accepted]
+    return [
+        [one.request_id for one in accepted],
+        [one.actor for one in accepted],
+        [trail.method for trail in trails],
+        [trail.proof for trail in trails],
+        [trail.source for trail in trails],
+        [trail.trace_id for trail in trails],
+        [rows.texts(trail.skus) for trail in trails],
+        [rows.texts(trail.location_ids) for trail in trails],
         transaction.id,
         transaction.now,
         transaction.now.date(),

@@ -30,7 +30,8 @@ def found(
 ) -> list[Alarm]:
     """Return the alarms where, beside `partitions` of the journal, all is well."""
     ledger = Partition("stock_movements", "month", MIDNIGHT - 24 * DAY, MIDNIGHT + 90 * DAY)
-    others = [ledger, *daily("requests", -7, 7)]
+    audit = [ledger._replace(parent=table) for table in ("audit_log", "audit_seals")]
+    others = [ledger, *audit, *daily("requests", -7, 7)]
     return alarms(Condition(NOW, [*partitions, *others], {"partitions": success}, confirmed), LIMITS)
 
 
