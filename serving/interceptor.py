@@ -158,7 +158,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
 
     def _around(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
         default, cap, max_concurrent = self._limits
-        audited = method in self._audited
 
         async def call(request: object, context: Context) -> object:
             started = monotonic()  # the loop's own clock stands still within a turn of uvloop's
@@ -175,8 +174,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 who = await self._who(context)
                 handle_for(who)
                 authorize(who, method, cast("Message", request))
-                if audited and not self._recorder.has_room:
-                    raise unavailable("audit log")  # noqa: TRY301 - answered as every refusal
+                self._hold_to_account(method)
                 if asked is not None and asked <= cap:
                     # gRPC cancels the handler at the caller's own deadline: a second timer would cost
                     # 8 us, four times the rest of this function.
@@ -192,7 +190,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 await self._answer(method, started, context, self._refusal(error, method), request)
             finally:
                 self._running -= 1
-            if audited:
+            if method in self._audited:
                 self._recorder.record(entry_of(method, None, request))
             if self._logs_calls:
                 self._log.debug("call", method=method, code="OK", seconds=round(monotonic() - started, 6))
@@ -203,8 +201,6 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     def _around_stream(
         self, method: str, behaviour: StreamBehaviour, *, counted: bool = True
     ) -> Callable[[AsyncIterator[Any], Context], Awaitable[None]]:
-        audited = method in self._audited
-
         async def call(requests: AsyncIterator[Any], context: Context) -> None:
             started = monotonic()
             asked = cast("float | None", context.time_remaining())
@@ -225,8 +221,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 except CallError:
                     await _first(requests)
                     raise
-                if audited and not self._recorder.has_room:
-                    raise unavailable("audit log")  # noqa: TRY301 - answered as every refusal
+                self._hold_to_account(method)
                 ending = _until(who.expires)
                 # The responses are written here, so that whatever ends the call ends the generator too.
                 async with ending, aclosing(behaviour(requests, context)) as answers:
@@ -249,7 +244,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             finally:
                 self._running -= counted
             seconds = round(monotonic() - started, 6)
-            if audited:
+            if method in self._audited:
                 self._recorder.record(entry_of(method, None))
             # Or was cut: a caller that goes away may look like one that has no more to send.
             self._log.info("stream ended", method=method, responses=responses, seconds=seconds)
@@ -259,6 +254,11 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
     async def _who(self, context: Context) -> Caller:
         metadata = context.invocation_metadata() or ()
         return self._guard.recognize(metadata) or await self._guard.identify(metadata)
+
+    def _hold_to_account(self, method: str) -> None:
+        """Raise CallError if what the method does must leave an entry, and there is no room for one."""
+        if method in self._audited and not self._recorder.has_room:
+            raise unavailable("audit log")
 
     def _ended(self) -> CallError:
         """Return why a stream was ended: the server stops, or the proof of its caller is good no longer."""
