@@ -5,16 +5,19 @@ A promise that was closed longer ago than the retention keeps it need not be sho
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
+from typing import Generic, TypeVar
 
 from cdc.comparison import Report, view_fault
 from cdc.tables import TABLES, Connection, Name, Table
 from cdc.view_check import RETRY_SECONDS, differences
-from query_svc.read_model import Changes, Listed, Maintenance, ReadModel, Retention
+from query_svc.read_model import Changes, Maintenance, ReadModel, Retention
 from query_svc.rows import Row
 
 PAGE = 500
+
+T = TypeVar("T")
 
 VIEW = "read model"
 """Where a difference is found."""
@@ -30,6 +33,26 @@ class Patience:
     def deadline(self) -> float:
         """Return, for a step that begins now, until when to wait, of time.monotonic."""
         return self._until or time.monotonic() + self._seconds
+
+
+class _Pages(Generic[T]):
+    """The pages of a walk through the live generation, begun anew with another one and after an error."""
+
+    def __init__(self, view: ReadModel, walk: Callable[[Maintenance], AsyncIterator[list[T]]]) -> None:
+        self._view = view
+        self._walk = walk
+        self._walked: tuple[Maintenance, AsyncIterator[list[T]]] | None = None
+
+    async def next(self) -> tuple[Maintenance, list[T] | None]:
+        """Return the generation and its next page, None at the end."""
+        generation = await self._view.maintenance()
+        if self._walked is None or self._walked[0] is not generation:
+            self._walked = (generation, self._walk(generation))
+        try:
+            return generation, await anext(self._walked[1], None)
+        except BaseException:  # cancelled, too: a walk that was broken off yields no more
+            self._walked = None
+            raise
 
 
 class RowsWalk:
@@ -87,23 +110,15 @@ class StraysWalk:
         self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
     ) -> None:
         self.name = f"{table.kind} without a row"
-        self._view = view
         self._table = table
         self._patience = patience
         self._retention = retention
         self._repair = repair
-        self._walked: tuple[Maintenance, AsyncIterator[list[Name]]] | None = None
+        self._names = _Pages(view, lambda generation: generation.names(table.kind))
 
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next names; False when there were none. Begins anew with another generation."""
-        view = await self._view.maintenance()
-        if self._walked is None or self._walked[0] is not view:
-            self._walked = (view, view.names(self._table.kind))
-        try:
-            names = await anext(self._walked[1], None)
-        except BaseException:
-            self._walked = None
-            raise
+        view, names = await self._names.next()
         if names is None:
             return False
         for start in range(0, len(names), PAGE):
@@ -153,20 +168,12 @@ class EntriesWalk:
     name = "entries of lists without a row"
 
     def __init__(self, view: ReadModel, *, repair: bool) -> None:
-        self._view = view
         self._repair = repair
-        self._walked: tuple[Maintenance, AsyncIterator[list[Listed]]] | None = None
+        self._listed = _Pages(view, lambda generation: generation.indexes.listed())
 
     async def step(self, _: Connection, report: Report) -> bool:
         """Check the next entries; False when there were none. Begins anew with another generation."""
-        view = await self._view.maintenance()
-        if self._walked is None or self._walked[0] is not view:
-            self._walked = (view, view.indexes.listed())
-        try:
-            listed = await anext(self._walked[1], None)
-        except BaseException:
-            self._walked = None
-            raise
+        view, listed = await self._listed.next()
         if listed is None:
             return False
         for start in range(0, len(listed), PAGE):

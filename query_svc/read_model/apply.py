@@ -179,7 +179,7 @@ class ReadModelWriter:
                 bucket,
                 rows,
                 feed.get(bucket, NOTHING),
-                Progress(
+                SourceProgress(
                     self._source, self._offsets[bucket], self._end, self._begun or 0, self._feed_entries
                 ),
             )
@@ -213,7 +213,7 @@ def _told() -> Iterator[None]:
         raise ReadModelRefusedError(str(error)) from error
 
 
-class Progress(NamedTuple):
+class SourceProgress(NamedTuple):
     """How far a source has been read: what the offsets must hold and what they are to; empty for no source.
 
     `begun` is where it began to be read; a feed keeps `feed_entries`.
@@ -226,11 +226,11 @@ class Progress(NamedTuple):
     feed_entries: int = FEED_ENTRIES
 
 
-NO_SOURCE = Progress()
+NO_SOURCE = SourceProgress()
 
 
 def command(
-    keys: Keys, bucket: int, rows: Sequence[Row], feed: FeedPart, progress: Progress = NO_SOURCE
+    keys: Keys, bucket: int, rows: Sequence[Row], feed: FeedPart, progress: SourceProgress = NO_SOURCE
 ) -> Command:
     """Return the call that applies rows of one bucket, and tells its feed."""
     names = {name for indexes in {row.indexes for row in rows} for name in indexes}
