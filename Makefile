@@ -67,6 +67,14 @@ token: venv ## Print a token for the running stack (ROLE=clerk LOCATIONS=W1 SUBJ
 	@$(PYTHON) -m stack token "$(or $(ROLE),viewer)" --locations "$(LOCATIONS)" --subject "$(SUBJECT)" \
 	  $(if $(STEP_UP),--step-up)
 
+.PHONY: certificate
+certificate: venv ## Make a certificate for a caller of the stack (NAME=order-service), and print its file
+	@$(PYTHON) -m stack certificate "$(NAME)"
+
+.PHONY: rotate
+rotate: venv ## Renew all certificates of the stack now
+	@$(PYTHON) -m stack rotate
+
 .PHONY: reconcile
 reconcile: venv ## Prove that ledger, rows and read model of the running stack tell the same
 	@$(PYTHON) -m stack reconcile

@@ -13,9 +13,9 @@ import psycopg
 from google.rpc import error_details_pb2, status_pb2
 
 from bench import calls
-from bench.load import CONNECTIONS, METADATA, PROCESSES, TIMEOUT, Load, channels
+from bench.load import CONNECTIONS, METADATA, PROCESSES, TIMEOUT, Load, Target, channels
 from bench.shop import SKUS
-from serving.interceptor import DETAILS_KEY
+from serving.errors import DETAILS_KEY
 
 # Calls of one process that may wait for their answers: as many callers as a burst of this load has.
 OUTSTANDING = 2500
@@ -27,7 +27,7 @@ class Burst:
     """Commands to send by one process: so many a second for so long. `name` begins every request id."""
 
     name: str
-    address: str
+    target: Target
     rate: float
     seconds: float
 
@@ -64,9 +64,9 @@ class Outcome:
         return sorted(self.durations)[int(0.99 * len(self.durations))] if self.durations else float("nan")
 
 
-def run(load: Load, name: str, address: str, rate: float, seconds: float) -> Outcome:
+def run(load: Load, name: str, target: Target, rate: float, seconds: float) -> Outcome:
     """Send `rate` commands a second from all load processes together; return what became of them."""
-    bursts = [Burst(f"{name}.{n}", address, rate / PROCESSES, seconds) for n in range(PROCESSES)]
+    bursts = [Burst(f"{name}.{n}", target, rate / PROCESSES, seconds) for n in range(PROCESSES)]
     load.send(send, bursts)
     total = Outcome()
     for outcome in load.gather(len(bursts)):
@@ -77,7 +77,7 @@ def run(load: Load, name: str, address: str, rate: float, seconds: float) -> Out
 async def send(burst: Burst) -> Outcome:
     """Send one process's share, each command once, at its time."""
     outcome = Outcome()
-    open_channels = channels(burst.address, CONNECTIONS)
+    open_channels = channels(*burst.target, CONNECTIONS)
     methods = [calls.CALLS["AddStock"].method(channel) for channel in open_channels]
     rng = random.Random(burst.name)  # noqa: S311 - which level is called for does not matter
     running: set[asyncio.Task[None]] = set()

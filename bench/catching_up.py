@@ -7,7 +7,7 @@ import time
 from dataclasses import dataclass
 
 from bench import shop
-from bench.load import Job, Load
+from bench.load import Job, Load, Target
 from bench.pipeline import Pipeline
 
 CALLERS, SIZE = 8, 100
@@ -28,14 +28,16 @@ class CaughtUp:
     seconds: float
 
 
-async def caught_up(load: Load, pipeline: Pipeline, address: str, changes: int, *, paused: bool) -> CaughtUp:
+async def caught_up(
+    load: Load, pipeline: Pipeline, target: Target, changes: int, *, paused: bool
+) -> CaughtUp:
     """Commit at least so many changes in batches; return when the view shows them."""
     if paused:
         await pipeline.pause()
     committed, seconds = 0, 0.0
     while committed < changes:
         name = f"bench.burst.{paused}.{committed}"
-        job = Job(name, address, "BatchStock", shop.SKUS, CALLERS, SIZE, SECONDS, warm_up=0.0)
+        job = Job(name, target, "BatchStock", shop.SKUS, CALLERS, SIZE, SECONDS, warm_up=0.0)
         answers = await asyncio.to_thread(load.run, job)
         if answers.errors:
             raise RuntimeError(f"the burst: {dict(answers.errors)}")

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from bench import burst, memory, plan, shop
 from bench.burst import Outcome
-from bench.load import Load, processes
+from bench.load import Load, Target, processes
 from bench.measurement import Runner, console
 from bench.pipeline import Lag, Pipeline
 from bench.plan import PLAN
@@ -46,8 +46,8 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
     """Run what the rows are measured on."""
     url = stack.postgres_url("command")
     found = {
-        plan.ONE: Server(stack.command, stack.pid("command")),
-        plan.ENVOY: Server(stack.envoy, stack.pid("envoy")),
+        plan.ONE: Server(Target(stack.command, stack.tls("command")), stack.pid("command")),
+        plan.ENVOY: Server(Target(stack.edge, stack.tls()), stack.pid("edge")),
     }
     with ExitStack() as running:
         for number, (name, settings) in enumerate(plan.COMMAND_SERVERS.items()):
@@ -62,11 +62,11 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
 class Bench:
     """One run, in rounds."""
 
-    def __init__(self, runner: Runner, pipeline: Pipeline, load: Load, address: str) -> None:
+    def __init__(self, runner: Runner, pipeline: Pipeline, load: Load, target: Target) -> None:
         self._runner = runner
         self._pipeline = pipeline
         self._load = load
-        self._address = address
+        self._target = target
 
     async def warm_up(self) -> None:
         """Call every server for a moment."""
@@ -93,13 +93,13 @@ class Bench:
         middle = self._runner.results.rows[plan.ADD].median
         rate = TIMES * NORMAL * middle
         async with self._pipeline.watched(WATCHED) as lag:
-            outcome = await asyncio.to_thread(burst.run, self._load, BURST, self._address, rate, seconds)
+            outcome = await asyncio.to_thread(burst.run, self._load, BURST, self._target, rate, seconds)
         return outcome, lag
 
 
 async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, burst_seconds: float) -> bool:
     """Measure, print and write; return whether every answer was kept."""
-    await shop.open_shop(stack.command)
+    await shop.open_shop(Target(stack.command, stack.tls("command")))
     with servers(stack) as running:
         async with connect(stack.redis_url) as view:
             parts = {
@@ -107,7 +107,7 @@ async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, 
                 "pipe": [stack.pid(name) for name in PIPE],
             }
             runner = Runner(PLAN, running, parts, load, seconds)
-            bench = Bench(runner, Pipeline(stack, view), load, stack.command)
+            bench = Bench(runner, Pipeline(stack, view), load, running[plan.ONE].target)
             await bench.warm_up()
             for number in range(1, rounds + 1):
                 await bench.round(number)

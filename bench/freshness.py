@@ -26,7 +26,7 @@ from confluent_kafka.admin import AdminClient, AlterConfigOpType, ConfigEntry, C
 from redis.asyncio import Redis
 
 from bench import burst
-from bench.load import Load
+from bench.load import Load, Target
 from cdc.topics import JOURNAL
 from inventory.journal.v1.transaction_pb2 import Transaction
 from query_svc.read_model import Marks, connect_marks
@@ -208,7 +208,8 @@ async def measure(at: Addresses, load: Load, seconds: float) -> Freshness:
 async def _half(at: Addresses, load: Load, name: str, seconds: float) -> Seen:
     await asyncio.sleep(SETTLE)
     async with _watched(at) as seen:
-        outcome = await asyncio.to_thread(burst.run, load, f"bench.{name}", at.command, RATE, seconds)
+        target = Target(at.command, at.tls("command"))
+        outcome = await asyncio.to_thread(burst.run, load, f"bench.{name}", target, RATE, seconds)
     if outcome.due != len(outcome.accepted):
         raise RuntimeError(f"{len(outcome.accepted)} of {outcome.due} changes were accepted")
     return seen

@@ -16,12 +16,13 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
-from typing import Any
+from typing import Any, NamedTuple
 
 import grpc
 import uvloop
 
 from bench import calls, queries
+from client.tls import Tls, channel
 from inventory.query.v1.consistency_pb2 import Consistency
 
 PROCESSES = 2
@@ -32,9 +33,16 @@ CONNECTIONS = 16
 CALLS = {**calls.CALLS, **queries.CALLS}
 
 
+class Target(NamedTuple):
+    """Where a server listens, and how it is reached: in plaintext without `tls`."""
+
+    address: str
+    tls: Tls | None = None
+
+
 @dataclass(frozen=True)
 class Job:
-    """What to measure: `callers` that call `call` at `address`, one call after the other.
+    """What to measure: `callers` that call `call` at `target`, one call after the other.
 
     Each call carries `size` commands, or asks for as many levels, chosen from `skus`. What is answered in
     the first `warm_up` seconds does not count; after `seconds` more no call begins, and the last ones still
@@ -42,7 +50,7 @@ class Job:
     """
 
     name: str
-    address: str
+    target: Target
     call: str
     skus: Sequence[str]
     callers: int = 64
@@ -144,16 +152,16 @@ def _serve(pipe: Connection) -> None:
             pipe.send(RuntimeError(f"{job}: {error!r}"))
 
 
-def channels(address: str, count: int) -> list[grpc.aio.Channel]:
+def channels(address: str, tls: Tls | None, count: int) -> list[grpc.aio.Channel]:
     """Return channels that share no connection."""
     options = [("grpc.use_local_subchannel_pool", 1), ("grpc.enable_http_proxy", 0)]
-    return [grpc.aio.insecure_channel(address, options=options) for _ in range(count)]
+    return [channel(address, tls, options) for _ in range(count)]
 
 
 async def steady(job: Job) -> Answers:
     """Keep the job's callers calling until its time is over."""
     answers = Answers()
-    open_channels = channels(job.address, min(job.callers, CONNECTIONS))
+    open_channels = channels(*job.target, min(job.callers, CONNECTIONS))
     call = CALLS[job.call]
     numbers = itertools.count()
     begin = time.perf_counter() + job.warm_up
@@ -181,10 +189,10 @@ async def steady(job: Job) -> Answers:
                 if accepted < job.size:
                     answers.errors["refused"] += job.size - accepted
 
-    methods = [call.method(channel) for channel in open_channels]
+    methods = [call.method(one) for one in open_channels]
     await asyncio.gather(*(caller(methods[n % len(methods)], n) for n in range(job.callers)))
-    for channel in open_channels:
-        await channel.close()
+    for one in open_channels:
+        await one.close()
     return answers
 
 

@@ -93,8 +93,17 @@ class Runner:
     async def _answers(self, one: Measurement, number: int | str, seconds: float) -> Answers:
         name = f"bench.{number}.{self._plan.index(one)}"
         skus = shop.some(1) if one.hot else shop.SKUS
-        address, demand = self._servers[one.server].address, self._demands.get(one.demand)
-        job = Job(name, address, one.call, skus, one.callers, one.size, seconds, consistency=demand)
+        server, demand = self._servers[one.server], self._demands.get(one.demand)
+        job = Job(
+            name,
+            server.target,
+            one.call,
+            skus,
+            one.callers,
+            one.size,
+            seconds,
+            consistency=demand,
+        )
         answers = await asyncio.to_thread(self._load.run, job)
         if answers.errors:
             raise RuntimeError(f"{one.name}: {dict(answers.errors)}")

@@ -22,7 +22,7 @@ from bench import freshness, memory, shop
 from bench import query_plan as plan
 from bench.calls import PLACE, add
 from bench.catching_up import caught_up
-from bench.load import Job, Load, processes
+from bench.load import Job, Load, Target, processes
 from bench.measurement import Runner, console
 from bench.pipeline import Pipeline
 from bench.projecting import Journal, Projected, projected
@@ -60,8 +60,8 @@ QUICK = Size(1, 1.0, 4.0, 10_000, (Journal(20_000, 1), Journal(100_000, 100)))
 def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
     """Run what the rows are measured on."""
     found = {
-        plan.ONE: Server(stack.query, stack.pid("query")),
-        plan.ENVOY: Server(stack.envoy, stack.pid("envoy")),
+        plan.ONE: Server(Target(stack.query, stack.tls("query")), stack.pid("query")),
+        plan.ENVOY: Server(Target(stack.edge, stack.tls()), stack.pid("edge")),
     }
     with ExitStack() as running:
         for number, (name, settings) in enumerate(plan.QUERY_SERVERS.items()):
@@ -79,13 +79,13 @@ async def demands(stack: RunningStack) -> Mapping[str, Consistency]:
 
     Raise RuntimeError unless the answer comes from where it should.
     """
-    async with InventoryClient(stack.command, actor="bench") as client:
+    async with InventoryClient(stack.command, tls=stack.tls("command"), actor="bench") as client:
         made = await client.add_stock(add("bench.token", shop.SKUS, 1, random.Random(1)))  # noqa: S311 - any
     found = {
         plan.TOKEN: Consistency(at_least_as_fresh=made.consistency_token),
         plan.EVERYTHING: Consistency(fully_consistent=True),
     }
-    async with InventoryClient(stack.query, actor="bench") as client:
+    async with InventoryClient(stack.query, tls=stack.tls("query"), actor="bench") as client:
         for demand, source in ((plan.TOKEN, SOURCE_VIEW), (plan.EVERYTHING, SOURCE_DATABASE)):
             request = GetStockLevelRequest(sku=shop.SKUS[0], location_id=PLACE, consistency=found[demand])
             await client.get_stock_level(request)  # by now, what was waited for is there
@@ -112,7 +112,7 @@ async def filled(stack: RunningStack, load: Load, journal: Journal) -> tuple[Pro
     with projected(stack, journal) as (came, running, redis_url):
         log = stack.home.log("bench-query-filled")
         with query_server(redis_url, stack.postgres_url("query"), log) as query:
-            job = Job("filled", query.address, plan.BATCH, journal.skus, 4, plan.SIZE)
+            job = Job("filled", query.target, plan.BATCH, journal.skus, 4, plan.SIZE)
             answers = await asyncio.to_thread(load.run, job)
             if answers.errors:
                 raise RuntimeError(f"what the projector has filled: {dict(answers.errors)}")
@@ -125,16 +125,16 @@ async def filled(stack: RunningStack, load: Load, journal: Journal) -> tuple[Pro
 
 async def measure(stack: RunningStack, load: Load, size: Size) -> None:
     """Measure, print and write."""
-    await shop.open_shop(stack.command)
-    await shop.spread(stack.command)
+    command = Target(stack.command, stack.tls("command"))
+    await shop.open_shop(command)
+    await shop.spread(command)
     async with connect(stack.redis_url) as view:
         pipeline = Pipeline(stack, view)
         await pipeline.caught_up()
         runner = await rows(stack, load, size)
         fresh = await freshness.measure(stack, load, size.steady_seconds)
         bursts = [
-            await caught_up(load, pipeline, stack.command, size.burst, paused=paused)
-            for paused in (False, True)
+            await caught_up(load, pipeline, command, size.burst, paused=paused) for paused in (False, True)
         ]
     megabytes = {name: memory.megabytes(stack.pid(name)) for name in ("projector", "query", "valkey")}
     came = []

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.load import Target
 from stack import readiness
 from stack.home import CHECKOUT
 from stack.ports import HOST
@@ -20,9 +21,9 @@ PATIENCE = 60.0
 
 
 class Server(NamedTuple):
-    """A server that runs: where it listens, and its process (the parent's, if it has workers)."""
+    """A server that runs: how it is reached, and its process (the parent's, if it has workers)."""
 
-    address: str
+    target: Target
     pid: int
 
 
@@ -72,7 +73,7 @@ def _server(
         )
     try:
         _wait_ready(process, address, log)
-        yield Server(address, process.pid)
+        yield Server(Target(address), process.pid)
     finally:
         process.terminate()
         process.wait(30)

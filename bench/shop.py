@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from bench.calls import PLACE
+from bench.load import Target
 from client import InventoryClient
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
@@ -21,9 +22,9 @@ AT_ONCE = 50
 PATIENCE = 60.0
 
 
-async def open_shop(address: str) -> None:
-    """Create the place, the items and their levels through the command service at `address`."""
-    async with InventoryClient(address, actor="bench", timeout=PATIENCE) as client:
+async def open_shop(command: Target) -> None:
+    """Create the place, the items and their levels through the command service."""
+    async with InventoryClient(command.address, tls=command.tls, actor="bench", timeout=PATIENCE) as client:
         await _create_place(client, PLACE)
         for start in range(0, len(SKUS), AT_ONCE):
             part = SKUS[start : start + AT_ONCE]
@@ -33,9 +34,9 @@ async def open_shop(address: str) -> None:
         await _open(client, PLACE)
 
 
-async def spread(address: str) -> None:
+async def spread(command: Target) -> None:
     """Stock every item at MORE_PLACES too."""
-    async with InventoryClient(address, actor="bench", timeout=PATIENCE) as client:
+    async with InventoryClient(command.address, tls=command.tls, actor="bench", timeout=PATIENCE) as client:
         for place in MORE_PLACES:
             await _create_place(client, place)
             await _open(client, place)

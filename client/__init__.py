@@ -58,6 +58,7 @@ from client.errors import (
 )
 from client.retry import RetryPolicy
 from client.status import error_from_status
+from client.tls import Tls
 from client.tokens import IssuedTokens, TokenSource
 
 __all__ = [
@@ -111,6 +112,7 @@ __all__ = [
     "SerialNotFoundError",
     "SerialsRequiredError",
     "StepUpRequiredError",
+    "Tls",
     "TokenSource",
     "TransferNotFoundError",
     "TransferResolvedError",

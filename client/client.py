@@ -28,7 +28,8 @@ class InventoryClient(
 ):
     """The services behind one address, as coroutines; an asynchronous context manager.
 
-    address: host:port that speaks gRPC without TLS (Envoy, or one of the services).
+    address: host:port that speaks gRPC.
+    tls: how to reach it over TLS; without, in plaintext, as through a sidecar on the same machine.
     token: a source of access tokens, which say who calls (see `client.tokens`).
     actor: who calls, to a service that asks for no proof; any other ignores it.
     timeout: seconds for a call with all its attempts, where the call names none.

@@ -14,6 +14,7 @@ import grpc
 from client.errors import InventoryError
 from client.retry import RetryPolicy
 from client.status import error_from_call
+from client.tls import Tls, channel
 from client.tokens import TokenSource
 from inventory.query.v1.consistency_pb2 import Consistency
 
@@ -78,12 +79,13 @@ class Connection:
         address: str,
         *,
         actor: str = "",
+        tls: Tls | None = None,
         token: TokenSource | None = None,
         timeout: float = 10.0,
         retry: RetryPolicy | None = None,
         read_your_writes: bool = True,
     ) -> None:
-        self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
+        self._channel = channel(address, tls, _CHANNEL_OPTIONS)
         self._actor = (("x-inventory-actor", actor),) if actor else ()
         self._token_source = token
         self._timeout = timeout

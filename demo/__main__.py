@@ -46,7 +46,10 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
     seed: Annotated[int, typer.Option(help="Of the made-up orders: the same seed, the same orders.")] = 1,
     orders_a_day: Annotated[int, typer.Option(min=1, help="Of the made-up orders.")] = ORDERS_A_DAY,
     clients: Annotated[int, typer.Option(min=1, max=64, help="How many sell at once.")] = 16,
-    address: Annotated[str, typer.Option(help="host:port of the services; the local stack's.")] = "",
+    address: Annotated[
+        str,
+        typer.Option(help="host:port of plaintext services; the local stack's."),
+    ] = "",
     database: Annotated[
         str,
         typer.Option(
@@ -68,7 +71,8 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
         stop([f"there is no stack {home.name}: start it with `make up`"])
     local = Addresses(home)
     setting = show.Setting(
-        address=address or local.envoy,
+        address=address or local.edge,
+        tls=None if address else local.tls(),
         database=database or local.postgres_url("query"),
         redis=redis or local.redis_url,
         clients=clients,
@@ -84,19 +88,22 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
         failures = [str(error) for error in leaves(group)]
     if failures:
         stop(failures)
-    show_the_way(setting.address, next(iter(source.items())))
+    show_the_way(setting, next(iter(source.items())))
     if not proved:
         stop(["something does not add up, see above"])
 
 
-def show_the_way(address: str, sku: str) -> None:
+def show_the_way(setting: show.Setting, sku: str) -> None:
     """Print what to do next with the stack that still runs."""
+    how, scheme = ("--http2-prior-knowledge", "http")
+    if setting.tls is not None and setting.tls.ca is not None:
+        how, scheme = f"--cacert {setting.tls.ca}", "https"
     console.print(
-        f"\nThe stack still runs; both services answer at [bold]{address}[/bold].\n"
+        f"\nThe stack still runs; all services answer at [bold]{setting.address}[/bold].\n"
         "  look at it    make status\n"
-        "  ask it        .venv/bin/buf curl --protocol grpc --http2-prior-knowledge -d "
+        f"  ask it        .venv/bin/buf curl --protocol grpc {how} -d "
         f"""'{{"sku": "{sku}"}}' \\\n"""
-        f"                http://{address}/inventory.query.v1.StockQueryService/GetAvailability\n"
+        f"                {scheme}://{setting.address}/inventory.query.v1.StockQueryService/GetAvailability\n"
         "  stop it       make down",
         soft_wrap=True,
     )

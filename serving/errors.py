@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-__all__ = ["CODES", "DOMAIN", "CallError", "FieldViolation", "invalid_field", "unavailable"]
+__all__ = ["CODES", "DOMAIN", "CallError", "FieldViolation", "abort", "invalid_field", "unavailable"]
 
 DOMAIN = "inventory"
+DETAILS_KEY = "grpc-status-details-bin"
 
 CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
     {
@@ -157,6 +158,14 @@ class CallError(Exception):
             packed.Pack(detail)
             status.details.append(packed)
         return status
+
+
+async def abort(context: grpc.aio.ServicerContext[Any, Any], error: CallError) -> NoReturn:
+    """End a call with an error's full status: raises AbortError."""
+    status = error.to_status()
+    trailers = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(error.code, status.message, trailing_metadata=trailers)
+    raise AssertionError("abort returns to nobody")
 
 
 def invalid_field(field: str, description: str) -> CallError:

@@ -18,7 +18,7 @@ import structlog
 from inventory.type.v1 import error_reason_pb2
 from serving.access import PROBED
 from serving.audit import entry_of, keep_with
-from serving.errors import CallError, unavailable
+from serving.errors import CallError, abort, unavailable
 from serving.identity import Caller, admit, authorize, handle_for, unauthenticated
 from serving.origin import Origin, come_from, origin_of
 
@@ -38,7 +38,6 @@ if TYPE_CHECKING:
 
 __all__ = ["CallInterceptor", "CallLimits", "remaining"]
 
-DETAILS_KEY = "grpc-status-details-bin"
 # Our own services; health and reflection answer however busy those are.
 OWN_METHODS = "/inventory."
 FIRST_MESSAGE_SECONDS = 5.0
@@ -292,9 +291,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
             reason=error.reason_name,
             seconds=round(seconds, 6),
         )
-        status = error.to_status()
-        trailers = ((DETAILS_KEY, status.SerializeToString()),)
-        await context.abort(error.code, status.message, trailing_metadata=trailers)
+        await abort(context, error)
 
 
 def _origin(context: Context) -> Origin:

@@ -18,6 +18,7 @@ from serving.health import HealthMonitor
 from serving.interceptor import CallInterceptor, CallLimits
 from serving.reflection import add_reflection_to_server
 from serving.settings import split_address
+from serving.tls import CertificateError, PeerInterceptor, server_credentials
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -74,7 +75,10 @@ class GrpcServer:
         self._calls = CallInterceptor(
             limits, unavailable, guard_of(settings), Nowhere() if recorder is None else recorder, audited
         )
-        self._server = grpc.aio.server(interceptors=[self._calls], options=_options(settings))
+        interceptors: list[grpc.aio.ServerInterceptor] = [self._calls]
+        if settings.serves_tls:
+            interceptors.insert(0, PeerInterceptor(settings.tls_peer))
+        self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies)
         for service in services:
             service.add_to_server(self._server)
@@ -84,12 +88,16 @@ class GrpcServer:
     async def start(self) -> int:
         """Listen and serve; return the port. NOT_SERVING until the dependencies answer.
 
-        Raises ListenError when the address is taken or not ours.
+        Raises ListenError when the address is taken or not ours, or there is no certificate to serve with.
         """
         address = self._settings.listen
         try:
-            # TLS will come in here.
-            port = self._server.add_insecure_port(address)
+            if self._settings.serves_tls:
+                port = self._server.add_secure_port(address, server_credentials(self._settings))
+            else:
+                port = self._server.add_insecure_port(address)
+        except CertificateError as error:
+            raise ListenError(str(error)) from error
         except RuntimeError as error:
             raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
         await self._health.start()

@@ -13,6 +13,7 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_va
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from serving.identity_settings import IdentitySettings, is_loopback
+from serving.tls_settings import TlsSettings
 
 __all__ = ["ListenAddress", "ServerSettings", "Settings", "load", "split_address"]
 
@@ -64,7 +65,7 @@ class Settings(BaseSettings):
         return init_settings, env_settings
 
 
-class ServerSettings(Settings, IdentitySettings):
+class ServerSettings(Settings, IdentitySettings, TlsSettings):
     """What every gRPC server of the project can be told; a service adds its own."""
 
     listen: ListenAddress = Field(description="host:port to serve gRPC on; port 0 takes a free one")
@@ -107,6 +108,15 @@ class ServerSettings(Settings, IdentitySettings):
         if not self.identity_issuer and not is_loopback(split_address(self.listen)[0]):
             raise ValueError(
                 "listens beyond the loopback, where callers must prove who they are: set identity_issuer"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _plaintext_leaves_no_machine(self) -> Self:
+        if not self.serves_tls and not is_loopback(split_address(self.listen)[0]):
+            raise ValueError(
+                "listens beyond the loopback, where plaintext is nobody's to read:"
+                " set tls_certificate, tls_key, tls_ca and tls_peer"
             )
         return self
 

@@ -2,10 +2,14 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import threading
 import time
+from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated, NoReturn
 
 import typer
@@ -13,10 +17,13 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import boot, downloads, orphans, programs, shutdown, tokens
+from stack import boot, certificates, downloads, orphans, programs, shutdown, tokens
+from stack import refusals as ways_in
 from stack.addresses import Addresses
+from stack.authority import LIFETIME
+from stack.certificates import Certificates
 from stack.errors import StackError
-from stack.home import Home, from_variables
+from stack.home import CHECKOUT, Home, from_variables
 from stack.programs import Part, Program
 from stack.supervisor import Supervisor
 
@@ -154,6 +161,51 @@ def token(
 
 
 @app.command()
+def certificate(
+    name: Annotated[str, typer.Argument(help="Who calls, such as order-service.")],
+    *,
+    seconds: Annotated[int, typer.Option(min=1, help="How long it is good.")] = int(LIFETIME.total_seconds()),
+    to: Annotated[
+        Path | None, typer.Option(help="Where it goes, if not beside the others; then nobody renews it.")
+    ] = None,
+) -> None:
+    """Make a certificate and a key for a caller, in one file, and print its path."""
+    path = Certificates(_existing()).issue(name, timedelta(seconds=seconds), to)
+    print(path)  # noqa: T201 - for other programs, as it is
+
+
+@app.command()
+def revoke(file: Path) -> None:
+    """Refuse a certificate from now on."""
+    Certificates(_existing()).revoke(file)
+
+
+@app.command()
+def rotate() -> None:
+    """Renew all certificates now; those who use them notice by themselves."""
+    Certificates(_existing()).rotate()
+
+
+@app.command()
+def refusals() -> None:
+    """Try every way in that must be refused; exit code 1 when one is not."""
+    at = Addresses(_existing())
+    with TemporaryDirectory() as folder:
+        right = ways_in.try_all(
+            ways_in.attempts(at, Path(folder)), lambda line: console.print(line, markup=False)
+        )
+    raise typer.Exit(not right)
+
+
+@app.command(hidden=True)
+def keep_certificates() -> None:
+    """Renew the certificates of the stack in time, until SIGTERM."""
+    ended = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: ended.set())
+    certificates.keep(from_variables(), ended.wait)
+
+
+@app.command()
 def lock_downloads() -> None:
     """Fetch the JVM jars anew and pin what came by its checksums."""
     number = downloads.lock(say)
@@ -187,12 +239,21 @@ def _programs(home: Home) -> list[Program]:
     return [part for part in programs.parts(home) if isinstance(part, Program)]
 
 
+def _existing() -> Home:
+    home = from_variables()
+    if not home.folder.exists():
+        raise StackError(f"there is no stack {home.name}: start it with `make up`")
+    return home
+
+
 def _addresses(home: Home) -> Table:
     at = Addresses(home)
     table = Table("what", "address", title=f"stack {home.name}")
     rows = {
-        "gRPC, both services": at.envoy,
-        "Envoy's admin page": f"http://{home.ports.address('envoy_admin')}",
+        "gRPC, all services": f"https://{at.edge}",
+        "its authority (--cacert)": str(Certificates(home).ca.relative_to(CHECKOUT)),
+        "a certificate of your own": "make certificate NAME=order-service",
+        "the edge's admin page": f"http://{home.ports.address('edge_admin')}",
         "PostgreSQL": home.ports.address("postgres"),
         "Valkey": at.redis_url,
         "Kafka broker": at.bootstrap_servers,

@@ -2,7 +2,9 @@
 
 from dataclasses import dataclass
 
+from client.tls import Tls
 from stack import credentials
+from stack.certificates import Certificates
 from stack.home import Home
 from stack.ports import HOST
 
@@ -18,18 +20,24 @@ class Addresses:
     home: Home
 
     @property
-    def envoy(self) -> str:
-        """`host:port` clients use, for both services."""
-        return self.home.ports.address("envoy")
+    def edge(self) -> str:
+        """`host:port` callers use, for all services; it speaks TLS."""
+        return self.home.ports.address("edge")
+
+    def tls(self, name: str = "") -> Tls:
+        """Return how to reach what speaks TLS: as a workload that has an identity, or as nobody."""
+        certificates = Certificates(self.home)
+        identity = certificates.identity(name) if name else None
+        return Tls(certificates.ca, identity, identity)
 
     @property
     def command(self) -> str:
-        """`host:port` of the command service itself, behind Envoy."""
+        """`host:port` of the command service itself, behind its sidecar; it speaks TLS, with that alone."""
         return self.home.ports.address("command")
 
     @property
     def query(self) -> str:
-        """`host:port` of the query service itself, behind Envoy."""
+        """`host:port` of the query service itself, behind its sidecar; it speaks TLS, with that alone."""
         return self.home.ports.address("query")
 
     @property
@@ -44,7 +52,7 @@ class Addresses:
 
     @property
     def pipeline(self) -> str:
-        """`host:port` of PipelineService itself, behind Envoy."""
+        """`host:port` of PipelineService itself, behind its sidecar; it speaks TLS, with that alone."""
         return self.home.ports.address("pipeline")
 
     @property

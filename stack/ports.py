@@ -12,9 +12,9 @@ SPAN = 40
 ALLOWED = range(1024, 65536 - SPAN)
 
 OFFSETS = {
-    # The one address of clients, so it is the one that is easy to remember.
-    "envoy": 0,
-    "envoy_admin": 1,
+    # The one address of callers, so it is the one that is easy to remember.
+    "edge": 0,
+    "edge_admin": 1,
     "command": 2,
     "query": 3,
     "projector": 4,
@@ -29,8 +29,14 @@ OFFSETS = {
     "supervisor": 13,
     "relay": 14,
     "pipeline": 15,
+    "command_sidecar": 16,
+    "command_sidecar_admin": 17,
+    "query_sidecar": 18,
+    "query_sidecar_admin": 19,
+    "pipeline_sidecar": 20,
+    "pipeline_sidecar_admin": 21,
     "issuer": 30,
-    # 20-29, 31-39: kept free for the services to come and for metrics.
+    # 22-29, 31-39: kept free for the services to come and for metrics.
 }
 
 

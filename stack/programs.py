@@ -12,9 +12,11 @@ from functools import partial
 
 from stack import credentials, envoy_proxy, jvm, postgres_server, readiness, valkey_server
 from stack.addresses import DATABASE, REGISTRY_DATABASE, Addresses
+from stack.authority import spiffe_id
+from stack.certificates import Certificates
 from stack.errors import StackError
-from stack.home import CHECKOUT, Home
-from stack.ports import HOST
+from stack.home import CHECKOUT, NAME_VARIABLE, Home
+from stack.ports import BASE_PORT_VARIABLE, HOST
 
 CONNECTOR = "inventory"
 SLOT = "inventory"
@@ -138,11 +140,19 @@ def infrastructure(home: Home) -> list[Part]:
 
 
 def services(home: Home) -> list[Part]:
-    """Return Inventory itself, and Envoy in front of it."""
+    """Return Inventory itself, the Envoys in front of it, and the certificates of both."""
     at = Addresses(home)
-    envoy_admin = f"http://{home.ports.address('envoy_admin')}"
     workers = os.environ.get("INVENTORY_STACK_WORKERS", "1")
+    certificates = Certificates(home)
     return [
+        Step("certificates", certificates.ensure),
+        Program(
+            "rotation",
+            _python("stack", "keep-certificates"),
+            lambda: None if certificates.crl.exists() else "nothing is issued yet",
+            needs=("certificates",),
+            environment={NAME_VARIABLE: home.name, BASE_PORT_VARIABLE: str(home.ports.base)},
+        ),
         Program(
             "issuer",
             _python("stack.issuer"),
@@ -157,9 +167,9 @@ def services(home: Home) -> list[Part]:
         Program(
             "command",
             _python("command_svc"),
-            readiness.grpc_health(at.command),
+            readiness.grpc_health(at.command, at.tls("command")),
             # After the connector: nothing may commit before somebody reads the journal.
-            needs=("connector", "topics"),
+            needs=("connector", "topics", "certificates"),
             listeners=("command",),
             environment={
                 "INVENTORY_COMMAND_LISTEN": at.command,
@@ -168,6 +178,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_COMMAND_WORKERS": workers,
                 "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
+                **_tls(certificates, "INVENTORY_COMMAND", "command"),
             },
         ),
         Program(
@@ -198,8 +209,8 @@ def services(home: Home) -> list[Part]:
         Program(
             "query",
             _python("query_svc"),
-            readiness.grpc_health(at.query),
-            needs=("database", "valkey"),
+            readiness.grpc_health(at.query, at.tls("query")),
+            needs=("database", "valkey", "certificates"),
             listeners=("query",),
             environment={
                 "INVENTORY_QUERY_LISTEN": at.query,
@@ -208,13 +219,14 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_QUERY_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_QUERY_WORKERS": workers,
                 "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
+                **_tls(certificates, "INVENTORY_QUERY", "query"),
             },
         ),
         Program(
             "pipeline",
             _python("cdc", "pipeline"),
-            readiness.grpc_health(at.pipeline),
-            needs=("database", "topics", "valkey"),
+            readiness.grpc_health(at.pipeline, at.tls("pipeline")),
+            needs=("database", "topics", "valkey", "certificates"),
             listeners=("pipeline",),
             environment={
                 "INVENTORY_CDC_LISTEN": at.pipeline,
@@ -225,25 +237,58 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_CDC_REDIS_URL": at.redis_url,
                 "INVENTORY_CDC_READERS": (f"inventory.projector={at.projector},inventory.relay={at.relay}"),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
+                **_tls(certificates, "INVENTORY_CDC", "pipeline"),
             },
         ),
+        *(_sidecar(at, service) for service in envoy_proxy.SERVICES),
         Program(
-            "envoy",
-            envoy_proxy.command(home),
+            "edge",
+            envoy_proxy.command(home, "edge"),
             readiness.every(
-                readiness.http(f"{envoy_admin}/ready", "LIVE"),
-                # Envoy has seen for itself that the services are healthy.
-                readiness.http(f"{envoy_admin}/clusters", f"command::{at.command}::health_flags::healthy"),
-                readiness.http(f"{envoy_admin}/clusters", f"query::{at.query}::health_flags::healthy"),
-                readiness.http(f"{envoy_admin}/clusters", f"pipeline::{at.pipeline}::health_flags::healthy"),
-                readiness.grpc_listener(at.envoy),
+                readiness.http(f"{_admin(home, 'edge')}/ready", "LIVE"),
+                # It has seen for itself that the services are healthy.
+                *(
+                    readiness.http(
+                        f"{_admin(home, 'edge')}/clusters",
+                        f"{service}::{home.ports.address(f'{service}_sidecar')}::health_flags::healthy",
+                    )
+                    for service in envoy_proxy.SERVICES
+                ),
+                readiness.grpc_listener(at.edge, at.tls()),
             ),
-            needs=("command", "query", "projector", "pipeline"),
-            listeners=("envoy", "envoy_admin"),
-            prepare=partial(envoy_proxy.prepare, home),
+            needs=(*map(envoy_proxy.sidecar, envoy_proxy.SERVICES), "projector"),
+            listeners=("edge", "edge_admin"),
+            prepare=partial(envoy_proxy.prepare_edge, home),
             access_log=True,
         ),
     ]
+
+
+def _sidecar(at: Addresses, service: str) -> Program:
+    name = envoy_proxy.sidecar(service)
+    return Program(
+        name,
+        envoy_proxy.command(at.home, name),
+        readiness.http(f"{_admin(at.home, f'{service}_sidecar')}/ready", "LIVE"),
+        needs=(service, "certificates"),
+        listeners=(f"{service}_sidecar", f"{service}_sidecar_admin"),
+        prepare=partial(envoy_proxy.prepare_sidecar, at.home, service),
+    )
+
+
+def _admin(home: Home, proxy: str) -> str:
+    return f"http://{home.ports.address(f'{proxy}_admin')}"
+
+
+def _tls(certificates: Certificates, prefix: str, service: str) -> dict[str, str]:
+    """Return what a service must be told to serve its sidecar, and nobody else."""
+    identity = str(certificates.identity(service))
+    return {
+        f"{prefix}_TLS_CERTIFICATE": identity,
+        f"{prefix}_TLS_KEY": identity,
+        f"{prefix}_TLS_CA": str(certificates.ca),
+        f"{prefix}_TLS_PEER": spiffe_id(service),
+    }
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -14,6 +14,8 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from client.tls import Tls
+
 Check = Callable[[], str | None]
 
 PATIENCE = 2.0
@@ -117,38 +119,45 @@ def connector(connect_url: str, name: str) -> Check:
     return check
 
 
-def grpc_health(address: str) -> Check:
+def grpc_health(address: str, tls: Tls | None = None) -> Check:
     """Ready when grpc.health.v1 answers SERVING for the whole server."""
 
     def check() -> str | None:
-        with _channel(address) as channel:
-            try:
+        try:
+            with _channel(address, tls) as channel:
                 reply = _health(channel)
-            except grpc.RpcError as error:
-                return _short(_status(error)[1])
+        except OSError as error:  # there is no certificate
+            return _short(error)
+        except grpc.RpcError as error:
+            return _short(status_of(error)[1])
         status = health_pb2.HealthCheckResponse.ServingStatus.Name(reply.status)
         return None if status == "SERVING" else f"health is {status}"
 
     return check
 
 
-def grpc_listener(address: str) -> Check:
+def grpc_listener(address: str, tls: Tls) -> Check:
     """Ready when a server answers a gRPC call, be it with UNIMPLEMENTED."""
 
     def check() -> str | None:
-        with _channel(address) as channel:
-            try:
+        try:
+            with _channel(address, tls) as channel:
                 _health(channel)
-            except grpc.RpcError as error:
-                code, details = _status(error)
-                return None if code is grpc.StatusCode.UNIMPLEMENTED else _short(details)
+        except OSError as error:
+            return _short(error)
+        except grpc.RpcError as error:
+            code, details = status_of(error)
+            return None if code is grpc.StatusCode.UNIMPLEMENTED else _short(details)
         return None
 
     return check
 
 
-def _channel(address: str) -> grpc.Channel:
-    return grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)])
+def _channel(address: str, tls: Tls | None) -> grpc.Channel:
+    options = [("grpc.enable_http_proxy", 0)]
+    if tls is None:
+        return grpc.insecure_channel(address, options=options)
+    return grpc.secure_channel(address, tls.credentials(), options=options)
 
 
 def _health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse:
@@ -157,7 +166,8 @@ def _health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse:
     return cast("health_pb2.HealthCheckResponse", call(health_pb2.HealthCheckRequest(), timeout=PATIENCE))
 
 
-def _status(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+def status_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:
+    """Return the code and the message that a call has ended with."""
     # What a call raises is both an RpcError and a Call, which its types do not say.
     call = cast("grpc.Call", error)
     return call.code(), call.details() or ""

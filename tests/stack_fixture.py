@@ -6,9 +6,12 @@ import shutil
 import signal
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import grpc
+
+from client.tls import channel
 from stack import boot, downloads, orphans, programs, shutdown
 from stack.addresses import Addresses
 from stack.home import from_name
@@ -23,6 +26,12 @@ LAST_BASE = 32000
 @dataclass(frozen=True)
 class RunningStack(Addresses):
     """A stack that runs, with every address a test may want, and the means to hurt it."""
+
+    def channel(
+        self, options: Sequence[tuple[str, str | int]] = (), *, to: str = "edge", identity: str = ""
+    ) -> grpc.aio.Channel:
+        """Return a channel to one of the stack's listeners, as one of its workloads or as nobody."""
+        return channel(self.home.ports.address(to), self.tls(identity), options)
 
     def kill(self, name: str) -> int:
         """End a program by SIGKILL, as a crash would, and return its id; the supervisor restarts it."""

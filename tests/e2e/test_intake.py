@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
-import grpc
 import pytest
 from confluent_kafka import Consumer, Producer, TopicPartition
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -79,7 +78,7 @@ class Counter:
 
 @pytest.fixture
 async def counter(stack: RunningStack) -> AsyncIterator[Counter]:
-    async with InventoryClient(stack.envoy, actor="test") as client:
+    async with InventoryClient(stack.edge, tls=stack.tls(), actor="test") as client:
         counter = Counter(stack, client)
         await counter.open()
         yield counter
@@ -130,7 +129,7 @@ async def test_without_the_broker_calls_are_served_and_what_waits_is_carried_out
 async def _health(stack: RunningStack, name: str, wanted: int) -> None:
     """Wait until health says so of the command service itself."""
     deadline = time.monotonic() + PATIENCE
-    async with grpc.aio.insecure_channel(stack.command) as channel:
+    async with stack.channel(to="command", identity="command") as channel:
         ask = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
         while (await ask(health_pb2.HealthCheckRequest(service=name), timeout=5)).status != wanted:
             assert time.monotonic() < deadline

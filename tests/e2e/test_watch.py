@@ -52,7 +52,9 @@ class Shelf:
 
 @pytest.fixture
 async def shelf(stack: RunningStack) -> AsyncIterator[Shelf]:
-    async with InventoryClient(stack.envoy, actor="test", timeout=30, retry=PATIENT) as client:
+    async with InventoryClient(
+        stack.edge, tls=stack.tls(), actor="test", timeout=30, retry=PATIENT
+    ) as client:
         shelf = Shelf(client)
         await shelf.set_up()
         yield shelf
@@ -76,8 +78,8 @@ async def test_whatever_is_killed_every_change_is_told_in_turn(shelf: Shelf, sta
     found: list[int] = []
     async with (
         asyncio.timeout(100),
-        Door(stack.envoy) as door,
-        InventoryClient(door.address, actor="test", retry=PATIENT) as client,
+        Door(stack.edge) as door,
+        InventoryClient(door.address, tls=stack.tls(), actor="test", retry=PATIENT) as client,
     ):
         selling: asyncio.Task[None] | None = None
         async for message in client.watch_stock(WatchStockRequest(skus=[shelf.sku], include_current=True)):
@@ -98,7 +100,7 @@ async def test_whatever_is_killed_every_change_is_told_in_turn(shelf: Shelf, sta
 async def test_a_thousand_watch_at_once(shelf: Shelf, stack: RunningStack) -> None:
     number, rounds = 1000, 5
     before = _resident(stack.pid("query"))
-    channels = [grpc.aio.insecure_channel(stack.envoy, [("number", channel)]) for channel in range(4)]
+    channels = [stack.channel([("number", channel)]) for channel in range(4)]
     async with asyncio.timeout(100):
         watches = [
             StockQueryServiceStub(channels[index % len(channels)]).WatchStock(

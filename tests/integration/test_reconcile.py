@@ -45,7 +45,10 @@ class Shop:
 async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """Give a shop that reconciles."""
     sku, place = f"R-{uuid4().hex[:8]}", f"P-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.envoy, actor="tester") as client, connect(stack.redis_url) as view:
+    async with (
+        InventoryClient(stack.edge, tls=stack.tls(), actor="tester") as client,
+        connect(stack.redis_url) as view,
+    ):
         await client.create_item(item_command_service_pb2.CreateItemRequest(sku=sku, name="Mug"))
         await client.create_location(
             location_command_service_pb2.CreateLocationRequest(
@@ -137,7 +140,7 @@ async def test_a_shop_at_work_reconciles(shop: Shop) -> None:
 
     async def work() -> None:
         nonlocal changes
-        async with InventoryClient(shop.stack.envoy, actor="tester") as client:
+        async with InventoryClient(shop.stack.edge, tls=shop.stack.tls(), actor="tester") as client:
             while True:
                 await client.add_stock(
                     pb.AddStockRequest(

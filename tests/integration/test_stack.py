@@ -45,7 +45,7 @@ def test_status_lists_every_program_with_its_address(stack: RunningStack) -> Non
     }
     expected = {part.name for part in programs.parts(stack.home) if isinstance(part, Program)}
     assert rows.keys() == expected
-    assert stack.envoy in rows["envoy"]
+    assert stack.edge in rows["edge"]
 
 
 def test_up_again_changes_nothing(stack: RunningStack) -> None:

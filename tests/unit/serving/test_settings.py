@@ -69,6 +69,12 @@ def test_several_workers_need_a_known_port(
     assert "port 0" in capsys.readouterr().err
 
 
+SECURED = {
+    "tls_certificate": "/tls/one.pem",
+    "tls_key": "/tls/one.pem",
+    "tls_ca": "/tls/ca.pem",
+    "tls_peer": "spiffe://inventory/ns/inventory/sa/command",
+}
 GUARDED = {"identity_issuer": "https://issuer.example", "identity_jwks": "https://issuer.example/jwks"}
 
 
@@ -81,7 +87,15 @@ def test_who_is_reached_from_this_machine_alone_may_ask_nobody_who_it_is(listen:
 def test_who_is_reached_by_others_asks_who_they_are(listen: str) -> None:
     with pytest.raises(ValidationError, match="set identity_issuer"):
         ServerSettings.model_validate({"listen": listen})
-    assert ServerSettings.model_validate({"listen": listen, **GUARDED}).identity_issuer
+    assert ServerSettings.model_validate({"listen": listen, **GUARDED, **SECURED}).identity_issuer
+
+
+@pytest.mark.parametrize("listen", ["0.0.0.0:0", "[::]:0", "10.0.0.7:0", "inventory:0", "127.0.0.1.evil:0"])
+def test_plaintext_is_spoken_on_this_machine_alone(listen: str) -> None:
+    with pytest.raises(ValidationError, match="set tls_certificate, tls_key, tls_ca and tls_peer"):
+        ServerSettings.model_validate({"listen": listen, **GUARDED})
+    assert ServerSettings.model_validate({"listen": listen, **GUARDED, **SECURED}).serves_tls
+    assert not ServerSettings.model_validate({"listen": "127.0.0.1:0", **GUARDED}).serves_tls
 
 
 @pytest.mark.parametrize(

@@ -172,9 +172,9 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
     ERROR_REASON_UNAUTHENTICATED: _ErrorReason.ValueType  # 45
     """UNAUTHENTICATED. The caller does not prove who it is. The cause is "missing" (neither a token nor a known
-    certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature" or
-    "claims" (issuer, audience, times or subject). Also ends a stream whose token expires: resume it with a new
-    one. Metadata: cause.
+    certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature",
+    "claims" (issuer, audience, times or subject) or "peer" (calls come through the proxy in front). Also ends
+    a stream whose token expires: resume it with a new one. Metadata: cause.
     """
     ERROR_REASON_PERMISSION_DENIED: _ErrorReason.ValueType  # 46
     """PERMISSION_DENIED. None of the caller's roles may call the method. Metadata: method, roles (those that
@@ -347,9 +347,9 @@ ERROR_REASON_DEAD_LETTER_NOT_FOUND: ErrorReason.ValueType  # 44
 """NOT_FOUND. No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
 ERROR_REASON_UNAUTHENTICATED: ErrorReason.ValueType  # 45
 """UNAUTHENTICATED. The caller does not prove who it is. The cause is "missing" (neither a token nor a known
-certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature" or
-"claims" (issuer, audience, times or subject). Also ends a stream whose token expires: resume it with a new
-one. Metadata: cause.
+certificate), "expired" (get a new token and repeat), "malformed", "algorithm", "key", "signature",
+"claims" (issuer, audience, times or subject) or "peer" (calls come through the proxy in front). Also ends
+a stream whose token expires: resume it with a new one. Metadata: cause.
 """
 ERROR_REASON_PERMISSION_DENIED: ErrorReason.ValueType  # 46
 """PERMISSION_DENIED. None of the caller's roles may call the method. Metadata: method, roles (those that

@@ -1,0 +1,145 @@
+"""TLS of a server: certificates that are read again when they change, and one peer that is let in."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import structlog
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from serving.errors import abort
+from serving.identity import unauthenticated
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from serving.tls_settings import TlsSettings
+
+    Context = grpc.aio.ServicerContext[Any, Any]
+    Handler = grpc.RpcMethodHandler[Any, Any]
+    Behaviour = Callable[[Any, Context], Awaitable[Any]]
+
+__all__ = ["CertificateError", "PeerInterceptor", "server_credentials"]
+
+_log = structlog.get_logger()
+
+
+class CertificateError(Exception):
+    """What the settings name is no certificate to serve with; the message says why."""
+
+
+def server_credentials(settings: TlsSettings) -> grpc.ServerCredentials:
+    """Return credentials that ask clients for a certificate.
+
+    The files are read again at the first connection after they have changed; what cannot be used then is
+    logged, and the certificate before it stays. Raises CertificateError if they cannot be used at first.
+    """
+    files = _Files(Path(settings.tls_certificate), Path(settings.tls_key), Path(settings.tls_ca))
+    return grpc.dynamic_ssl_server_credentials(
+        files.load(), files.changed, require_client_authentication=True
+    )
+
+
+class _Files:
+    """The three files of a server."""
+
+    def __init__(self, certificate: Path, key: Path, ca: Path) -> None:
+        self._certificate = certificate
+        self._key = key
+        self._ca = ca
+        self._loaded: list[tuple[int, int]] = []
+
+    def load(self) -> grpc.ServerCertificateConfiguration:
+        """Return what the files hold; raises CertificateError."""
+        try:
+            # Asked before they are read: what changes meanwhile is read again.
+            self._loaded = self._stamps()
+            chain, key, ca = (path.read_bytes() for path in (self._certificate, self._key, self._ca))
+            ssl.create_default_context(cafile=self._ca).load_cert_chain(self._certificate, self._key)
+            public = x509.load_pem_x509_certificate(chain).public_key()
+        except (OSError, ValueError) as error:  # of ssl, too
+            names = ", ".join(dict.fromkeys(map(str, (self._certificate, self._key, self._ca))))
+            raise CertificateError(f"no certificate to serve with in {names}: {error}") from error
+        if not isinstance(public, ec.EllipticCurvePublicKey):
+            # See serving/__init__.py: with another key, TLS 1.2 would be possible.
+            raise CertificateError(f"the key of {self._certificate} is not of an elliptic curve")
+        return grpc.ssl_server_certificate_configuration([(key, chain)], ca)
+
+    def changed(self) -> grpc.ServerCertificateConfiguration:
+        """Return what the files hold, and None if it is what they held."""
+        # gRPC takes None, whatever its types say.
+        nothing = cast("grpc.ServerCertificateConfiguration", None)
+        try:
+            if self._stamps() == self._loaded:
+                return nothing
+            loaded = self.load()
+        except (CertificateError, OSError) as error:
+            _log.error("certificate not renewed", cause=str(error))
+            return nothing
+        _log.info("certificate renewed", file=str(self._certificate))
+        return loaded
+
+    def _stamps(self) -> list[tuple[int, int]]:
+        found = [path.stat() for path in (self._certificate, self._key, self._ca)]
+        return [(one.st_mtime_ns, one.st_ino) for one in found]
+
+
+class PeerInterceptor(grpc.aio.ServerInterceptor):
+    """Lets in the calls of one peer alone, by the identity in its certificate, to whatever method.
+
+    To be the first of a server's interceptors, around behaviours that are coroutines. It asks at every call,
+    for gRPC names a connection by nothing that cannot be another's a moment later.
+    """
+
+    def __init__(self, peer: str) -> None:
+        self._peer = peer.encode()
+        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        """Return the method's handler with the question around it."""
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        known = self._wrapped.get(method)
+        if known is not None and known[0] is handler:
+            return known[1]
+        wrapped = self._around(method, handler)
+        self._wrapped[method] = (handler, wrapped)
+        return wrapped
+
+    def _around(self, method: str, handler: Handler) -> Handler:
+        makers = {
+            "unary_unary": grpc.unary_unary_rpc_method_handler,
+            "unary_stream": grpc.unary_stream_rpc_method_handler,
+            "stream_stream": grpc.stream_stream_rpc_method_handler,
+        }
+        for kind, make in makers.items():
+            behaviour = getattr(handler, kind)
+            if behaviour is not None:
+                return make(
+                    self._asked(method, behaviour),
+                    request_deserializer=handler.request_deserializer,
+                    response_serializer=handler.response_serializer,
+                )
+        raise NotImplementedError(f"{method} takes a stream of requests alone")
+
+    def _asked(self, method: str, behaviour: Behaviour) -> Any:  # noqa: ANN401 - of the handler's kind
+        peer = self._peer
+
+        async def call(request: object, context: Context) -> object:
+            # Those of the certificate's alternative names; our authority gives a URI to nobody else.
+            if peer not in (context.peer_identities() or ()):
+                _log.warning("peer refused", method=method, peer=context.peer())
+                await abort(context, unauthenticated("peer", "calls come through the proxy in front alone"))
+            return await behaviour(request, context)
+
+        return call
