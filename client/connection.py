@@ -164,5 +164,5 @@ class Connection:
 
 
 def _recorded(token: str) -> bytes:
-    """Return what puts tokens in the order in which their transactions were recorded."""
-    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))
+    """Return what puts tokens, of any version, in the order in which their transactions were recorded."""
+    return base64.urlsafe_b64decode(token + "=" * (-len(token) % 4))[1:]

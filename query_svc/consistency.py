@@ -27,8 +27,11 @@ Requirement = Demand | CommittedTransaction
 """How fresh an answer must be: at least the transaction, where there is one."""
 
 
-def requirement_of(consistency: Consistency, now: datetime) -> Requirement:
-    """Return what is asked for. Raise CallError INVALID_CONSISTENCY_TOKEN."""
+def requirement_of(consistency: Consistency, now: datetime, installation: bytes | None) -> Requirement:
+    """Return what is asked for. Raise CallError INVALID_CONSISTENCY_TOKEN.
+
+    `installation` is what stands for this one in tokens, None while that is not known.
+    """
     kind = consistency.WhichOneof("requirement")
     if kind is None:
         return Demand.ANY
@@ -41,6 +44,8 @@ def requirement_of(consistency: Consistency, now: datetime) -> Requirement:
         raise invalid_token(token, "is none that a command has answered with") from error
     if abs(_id_time(transaction) - transaction.record_time) > TOLERANCE:
         raise invalid_token(token, "is none that a command has answered with")
+    if installation and transaction.installation not in (b"", installation):
+        raise invalid_token(token, "is of another installation")
     if transaction.record_time > now + TOLERANCE:
         raise invalid_token(token, "is from the future")
     return transaction

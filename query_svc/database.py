@@ -12,7 +12,7 @@ from psycopg.rows import dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from query_svc.rows import Row
-from serving.tokens import CommittedTransaction
+from serving.tokens import CommittedTransaction, installation_of
 
 Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 Parameters = Mapping[str, object] | Sequence[object]
@@ -25,6 +25,7 @@ JOURNAL_KEPT = timedelta(days=6)
 
 # What is committed before the transaction begins is in its snapshot, which the first statement takes.
 _BEGIN = "SELECT now(), set_config('statement_timeout', %s, true)"
+_INSTALLATION = "SELECT id FROM installation"
 _KNOWS = "SELECT EXISTS (SELECT FROM journal WHERE id = %s AND create_time = %s)"
 
 
@@ -68,13 +69,15 @@ class Database:
     def __init__(self, database_url: str, *, connections: int, connect_timeout: float) -> None:
         """Take the pool's size and the longest wait for a connection, in seconds."""
         self._connect_timeout = connect_timeout
+        self.installation: bytes | None = None
+        """What stands for this installation in tokens: read on each connection, None before the first."""
         self._pool = AsyncConnectionPool[Connection](
             database_url,
             min_size=1,
             max_size=connections,
             max_waiting=MAX_WAITING,
             open=False,
-            configure=_configure,
+            configure=self._configure,
             kwargs={
                 "application_name": "inventory-query",
                 "connect_timeout": max(1, int(connect_timeout)),
@@ -107,7 +110,10 @@ class Database:
         except (psycopg.OperationalError, psycopg.InterfaceError, PoolTimeout) as error:
             raise DatabaseUnavailableError(str(error)) from error
 
-
-async def _configure(connection: Connection) -> None:
-    await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
-    await connection.set_read_only(True)
+    async def _configure(self, connection: Connection) -> None:
+        await connection.set_isolation_level(psycopg.IsolationLevel.REPEATABLE_READ)
+        await connection.set_read_only(True)
+        cursor = await connection.execute(_INSTALLATION)
+        ((installation_id,),) = await cursor.fetchall()
+        self.installation = installation_of(installation_id)
+        await connection.rollback()

@@ -81,7 +81,7 @@ class Reads:
 
         Raise CallError INVALID_CONSISTENCY_TOKEN, what `read` raises, and DatabaseUnavailableError.
         """
-        requirement = requirement_of(request.consistency, datetime.now(UTC))
+        requirement = requirement_of(request.consistency, datetime.now(UTC), self._database.installation)
         second_best = requirement is not Demand.EVERYTHING
         if second_best:
             try:
@@ -96,7 +96,7 @@ class Reads:
 
     async def answer_from_ledger(self, request: Request, read: Read[A]) -> A:
         """Return what `read` makes of the ledger, which is never behind. Raises as `answer` does."""
-        requirement_of(request.consistency, datetime.now(UTC))
+        requirement_of(request.consistency, datetime.now(UTC), self._database.installation)
         as_of = datetime.now(UTC)
         return _with(await read(self._view), pb.SOURCE_DATABASE, as_of)
 

@@ -42,10 +42,11 @@ Verdict = bytes | Refusal
 
 
 class Stamp(NamedTuple):
-    """The transaction that a change is committed in, and the instant it is recorded at."""
+    """The transaction that a change is committed in, the instant it is recorded at, and where."""
 
     transaction_id: UUID
     record_time: datetime
+    installation_id: UUID
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,9 @@ def decide(transaction: Transaction, submission: Submission) -> list[Verdict]:
 
 
 def _verdicts(transaction: Transaction, submission: Submission) -> Iterator[Verdict]:
-    stamp = None if submission.validate_only else Stamp(transaction.id, transaction.now)
+    stamp = None
+    if not submission.validate_only:
+        stamp = Stamp(transaction.id, transaction.now, transaction.installation_id)
     for request in submission.requests:
         known = transaction.answer_to(request.request_id)
         if known is not None:

@@ -71,16 +71,18 @@ class OutOfReachError(Exception):
 class Transaction:
     """Reads of one transaction and the effects decided so far.
 
-    `now` is the clock of the database, read after the locks were granted, so that it never runs
-    backwards along a level's versions. `facts` and `location_ids` are the items and locations known to
-    exist; an item or location of an existing level need not be among them, so `archived` and `inactive`
-    name those that take nothing new. `reach` are the levels that would have been locked had they existed.
-    `sites` are the locations that may serve units without a location. Every level of a reservation, order
-    or transfer is among `levels`, and so is every order that waits at one of them among `orders`.
+    `installation_id` names the database. `now` is its clock, read after the locks were granted, so that
+    it never runs backwards along a level's versions. `facts` and `location_ids` are the items and
+    locations known to exist; an item or location of an existing level need not be among them, so
+    `archived` and `inactive` name those that take nothing new. `reach` are the levels that would have
+    been locked had they existed. `sites` are the locations that may serve units without a location.
+    Every level of a reservation, order or transfer is among `levels`, and so is every order that waits
+    at one of them among `orders`.
     """
 
     id: UUID
     now: datetime
+    installation_id: UUID
     levels: Rows[LevelKey, Level] = field(default_factory=Rows)
     reach: set[LevelKey] = field(default_factory=set)
     facts: dict[str, Facts] = field(default_factory=dict)

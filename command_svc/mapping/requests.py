@@ -68,7 +68,7 @@ def make_request(
     actor = who.subject
 
     def encode(outcome: Outcome, stamp: Stamp | None) -> bytes:
-        token = tokens.encode(stamp.transaction_id, stamp.record_time) if stamp else ""
+        token = tokens.encode(*stamp) if stamp else ""
         return mapping.response(outcome, request_id, token).SerializeToString()
 
     return Request(

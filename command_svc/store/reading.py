@@ -40,9 +40,14 @@ async def read(connection: Connection, scope: Scope) -> Transaction:
     requests = await _execute(connection, statements.READ_REQUESTS, list(scope.requests), today, today)
     clock = await _execute(connection, statements.READ_CLOCK, *_names(scope))
 
-    ((now, transaction_id, archived, inactive),) = await clock.fetchall()
+    ((now, transaction_id, installation_id, archived, inactive),) = await clock.fetchall()
     transaction = Transaction(
-        id=transaction_id, now=now, archived=set(archived), inactive=set(inactive), reach=set(scope.levels)
+        id=transaction_id,
+        now=now,
+        installation_id=installation_id,
+        archived=set(archived),
+        inactive=set(inactive),
+        reach=set(scope.levels),
     )
     for row in await levels.fetchall():
         key = LevelKey(row[0], row[1])

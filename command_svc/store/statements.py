@@ -148,7 +148,7 @@ WHERE request_id = ANY(%b::text[]) AND create_day BETWEEN %b::date - 7 AND %b::d
 # After the locks, so that time never runs backwards along a level's versions, and what has been archived
 # is seen: whoever archives an item has its levels locked.
 READ_CLOCK = """
-SELECT clock_timestamp(), uuidv7(),
+SELECT clock_timestamp(), uuidv7(), (SELECT id FROM installation),
        ARRAY(SELECT sku FROM items WHERE state = 'ARCHIVED' AND sku = ANY(%b::text[])),
        ARRAY(SELECT location_id FROM locations WHERE state = 'INACTIVE' AND location_id = ANY(%b::text[]))
 """

@@ -60,16 +60,43 @@ async def test_tokens_of_nobody_are_refused(world: World) -> None:
     milliseconds = int(now.timestamp() * 1000)
     foreign = uuid.UUID(int=milliseconds << 80 | 7 << 76 | 2 << 62 | 12345)
     later = uuid.UUID(int=(milliseconds + 3_600_000) << 80 | 7 << 76 | 2 << 62)
+    (row,) = world.story.ask("SELECT id FROM installation")
     for token in (
         "",
         "nonsense",
         "x" * 128,
-        tokens.encode(uuid.uuid4(), now),
-        tokens.encode(foreign, now),
-        tokens.encode(later, now + timedelta(hours=1)),
+        tokens.encode(uuid.uuid4(), now, row["id"]),
+        tokens.encode(foreign, now, row["id"]),
+        tokens.encode(later, now + timedelta(hours=1), row["id"]),
     ):
         reason = await refused(world.ask(level, pb.Consistency(at_least_as_fresh=token)))
         assert reason == "INVALID_CONSISTENCY_TOKEN", token
+
+
+@pytest.mark.parametrize("seconds", [0, 3600])
+async def test_a_token_of_another_installation_is_refused_at_once(
+    world: World, database: RunningStack, seconds: int
+) -> None:
+    """However old: nobody waits for it, and the database is not asked, which is away here."""
+    level = await level_of(world.story)
+    await world.project()
+    await world.until(level, pb.SOURCE_VIEW)
+    moment = datetime.now(UTC) - timedelta(seconds=seconds)
+    name = uuid.UUID(int=int(moment.timestamp() * 1000) << 80 | 7 << 76 | 2 << 62 | 12345)
+    (row,) = world.story.ask("SELECT id FROM installation")
+    foreign, own = (tokens.encode(name, moment, one) for one in (uuid.uuid4(), row["id"]))
+    await world.ask(level, FULLY)  # so the service has met its database
+    supervisor = Supervisor(database.home)
+    supervisor.stop_program("postgres")
+    try:
+        refusal = await refused(world.ask(level, pb.Consistency(at_least_as_fresh=foreign)))
+        assert refusal == "INVALID_CONSISTENCY_TOKEN"
+        if seconds:  # for all that is known, it may be one of this one
+            _, freshness = await world.ask(level, pb.Consistency(at_least_as_fresh=own))
+            assert freshness.source == pb.SOURCE_VIEW
+    finally:
+        supervisor.start_program("postgres")
+        database.wait_ready("postgres")
 
 
 async def test_without_redis_the_database_answers_until_the_view_is_whole_again(

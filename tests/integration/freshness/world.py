@@ -51,8 +51,11 @@ class World:
 
     def token(self) -> str:
         """Return the token of the newest transaction."""
-        (row,) = self.story.ask("SELECT id, create_time FROM journal ORDER BY create_time DESC LIMIT 1")
-        return tokens.encode(row["id"], row["create_time"])
+        (row,) = self.story.ask(
+            "SELECT journal.id, create_time, installation.id AS installation_id FROM journal, installation"
+            " ORDER BY create_time DESC LIMIT 1"
+        )
+        return tokens.encode(row["id"], row["create_time"], row["installation_id"])
 
     def newest(self) -> pb.Consistency:
         """Return the demand for the newest transaction."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -289,9 +290,11 @@ async def test_a_query_is_as_fresh_as_the_newest_command_unless_it_says_otherwis
     script, address = service
     now = datetime(2026, 11, 25, tzinfo=UTC)
     older, newer = (
-        tokens.encode(UUID(int=(number << 80) + (7 << 76)), now + timedelta(seconds=number))
+        tokens.encode(UUID(int=(number << 80) + (7 << 76)), now + timedelta(seconds=number), UUID(int=1))
         for number in (1, 2)
     )
+    # Made by a service that is not yet the newest: of version 1, which says no more than this.
+    newer = base64.urlsafe_b64encode(b"\1" + base64.urlsafe_b64decode(newer)[1:25]).rstrip(b"=").decode()
     question = GetStockLevelRequest(sku="MUG-1", location_id="WH-1")
     await client.get_stock_level(question)
     script.tokens = [newer, older]  # a command that is repeated is answered with its first token

@@ -23,6 +23,7 @@ LOCATIONS = (
     Location("ST", "Store", "STORE", ships_online_orders=True),
 )
 
+HERE = UUID(int=1)
 _numbers = count()
 
 
@@ -35,6 +36,7 @@ def transaction(
     return Transaction(
         id=new_id(),
         now=now,
+        installation_id=HERE,
         levels=Rows((level.key, level) for level in levels),
         reach={LevelKey(sku, location_id) for sku in facts for location_id in location_ids},
         facts=facts,

@@ -16,7 +16,7 @@ from command_svc.domain.promises import PENDING, Order, Reservation
 from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Record, Rows, Transaction
 from command_svc.domain.transfer import Transfer
-from tests.unit.command_svc.making import ITEMS, LOCATIONS, NOW, new_id
+from tests.unit.command_svc.making import HERE, ITEMS, LOCATIONS, NOW, new_id
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -70,7 +70,7 @@ class MemoryStore:
 
     def read(self, scope: Scope) -> Transaction:
         """Return a transaction that has read `scope`."""
-        working = Transaction(id=new_id(), now=self.now, reach=set(scope.levels))
+        working = Transaction(id=new_id(), now=self.now, installation_id=HERE, reach=set(scope.levels))
         _pick(working.reservations, self.reservations, scope.reservations | self._overdue(scope))
         _pick(working.orders, self.orders, scope.orders)
         _pick(working.transfers, self.transfers, scope.transfers)

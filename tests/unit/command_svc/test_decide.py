@@ -32,7 +32,16 @@ from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveSto
 from command_svc.domain.transaction import OutOfReachError, Record, Transaction
 from command_svc.domain.transfers import DispatchedLine, DispatchTransfer
 from inventory.type.v1.error_reason_pb2 import ErrorReason
-from tests.unit.command_svc.making import MUG, MUG_AT_STORE, NOW, encode, request, submission, transaction
+from tests.unit.command_svc.making import (
+    HERE,
+    MUG,
+    MUG_AT_STORE,
+    NOW,
+    encode,
+    request,
+    submission,
+    transaction,
+)
 
 ADD = AddStock(MUG, 5, "RECEIPT")
 
@@ -79,7 +88,7 @@ def test_the_record_holds_what_was_answered_with_the_transactions_stamp() -> Non
     working = transaction()
     (answer,) = decide(working, Submission((request(ADD, "r", b"body"),)))
     assert working.records == {"r": Record(b"body", answer)}  # type: ignore[arg-type]
-    assert answer == encode(working.levels[MUG], Stamp(working.id, NOW))
+    assert answer == encode(working.levels[MUG], Stamp(working.id, NOW, HERE))
 
 
 def test_validating_carries_no_stamp_and_leaves_nothing() -> None:
