@@ -33,6 +33,10 @@ class QuerySettings(ServerSettings):
     database_url: SecretStr = Field(
         description="postgresql:// address of the primary, for the role inventory_query"
     )
+    history_database_url: SecretStr | None = Field(
+        None,
+        description="postgresql:// address of a replica, for the same role, that is to tell history",
+    )
     database_connections: int = Field(
         4, ge=1, le=100, description="most connections of one process to the database"
     )

@@ -24,7 +24,13 @@ JOURNAL_KEPT = timedelta(days=6)
 """A transaction this young is in the journal for certain: that is kept for seven days."""
 
 # What is committed before the transaction begins is in its snapshot, which the first statement takes.
-_BEGIN = "SELECT now(), set_config('statement_timeout', %s, true)"
+# A replica tells when the last transaction that it has was committed; a second is taken off, for those whose
+# order in the log is not quite that of their clocks.
+_BEGIN = """
+SELECT CASE WHEN pg_is_in_recovery()
+        THEN coalesce(pg_last_xact_replay_timestamp() - interval '1 second', 'epoch') ELSE now() END,
+    set_config('statement_timeout', %s, true)
+"""
 _INSTALLATION = "SELECT id FROM installation"
 _KNOWS = "SELECT EXISTS (SELECT FROM journal WHERE id = %s AND create_time = %s)"
 
@@ -60,7 +66,7 @@ class Snapshot:
 
 
 class Database:
-    """Reads the database as the role `inventory_query`.
+    """Reads the database, or a replica of it, as the role `inventory_query`.
 
     Use as an async context manager; entering it does not wait for the database. Every method raises
     DatabaseUnavailableError, after `connect_timeout` at the latest when no connection can be had.

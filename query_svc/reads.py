@@ -9,11 +9,13 @@ from typing import Protocol, TypeVar
 from inventory.query.v1 import consistency_pb2 as pb
 from query_svc.breaker import Breaker
 from query_svc.consistency import Demand, Requirement, invalid_token, requirement_of
-from query_svc.database import Database
+from query_svc.database import Database, DatabaseUnavailableError
 from query_svc.database_source import DatabaseSource
+from query_svc.ledger import Ledger
 from query_svc.mark_follower import MarkFollower
 from query_svc.progress import Progress
 from query_svc.read_model import ReadModel, ReadModelUnavailableError
+from query_svc.replica import Replica
 from query_svc.sources import BeyondSourceError, Source
 from serving.errors import CallError
 from serving.interceptor import remaining
@@ -48,6 +50,7 @@ class Response(Protocol):
 
 A = TypeVar("A", bound=Response)
 Read = Callable[[Source], Awaitable[A]]
+ReadLedger = Callable[[Ledger], Awaitable[A]]
 
 
 class Reads:
@@ -68,6 +71,7 @@ class Reads:
         breaker: Breaker,
         *,
         token_wait: float,
+        replica: Replica | None = None,
     ) -> None:
         self._view = view
         self._database = database
@@ -75,6 +79,7 @@ class Reads:
         self._progress = progress
         self._breaker = breaker
         self._token_wait = token_wait
+        self._replica = replica
 
     async def answer(self, request: Request, read: Read[A]) -> A:
         """Return what `read` makes of a source that is fresh enough, with its freshness.
@@ -94,11 +99,23 @@ class Reads:
         answer, as_of = await self._from_database(request.consistency, requirement, read)
         return _with(answer, pb.SOURCE_DATABASE, as_of, degraded=second_best)
 
-    async def answer_from_ledger(self, request: Request, read: Read[A]) -> A:
-        """Return what `read` makes of the ledger, which is never behind. Raises as `answer` does."""
-        requirement_of(request.consistency, datetime.now(UTC), self._database.installation)
+    async def answer_from_ledger(self, request: Request, read: ReadLedger[A]) -> A:
+        """Return what `read` makes of a ledger that is fresh enough. Raises as `answer` does.
+
+        That is the replica's, where there is one that has what was asked for, else the primary's.
+        """
+        requirement = requirement_of(request.consistency, datetime.now(UTC), self._database.installation)
+        second_best = False
+        if self._replica is not None and requirement is not Demand.EVERYTHING:
+            try:
+                as_of = await self._replica.as_of(requirement, remaining() / 2)
+                if as_of is not None:
+                    return _with(await read(self._replica.ledger), pb.SOURCE_DATABASE, as_of)
+            except DatabaseUnavailableError:
+                second_best = True
         as_of = datetime.now(UTC)
-        return _with(await read(self._view), pb.SOURCE_DATABASE, as_of)
+        answer = await read(Ledger(self._database))
+        return _with(answer, pb.SOURCE_DATABASE, as_of, degraded=second_best)
 
     async def check(self) -> None:
         """Return when a source answers; raise DatabaseUnavailableError when none does."""

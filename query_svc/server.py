@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from time import monotonic
 
@@ -25,6 +25,7 @@ from query_svc.mark_follower import MarkFollower, following
 from query_svc.progress import Progress
 from query_svc.read_model import ReadModelUnavailableError
 from query_svc.reads import Reads
+from query_svc.replica import Replica
 from query_svc.services.catalog import CatalogQueries
 from query_svc.services.orders import OrderQueries
 from query_svc.services.routing import routed
@@ -77,9 +78,25 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     )
     progress = Progress()
     follower = MarkFollower(marks, view, progress)
+    history_url = settings.history_database_url
+    replicated = None
+    if history_url is not None:
+        replicated = Database(
+            history_url.get_secret_value(),
+            connections=settings.database_connections,
+            connect_timeout=settings.connect_timeout_seconds,
+        )
+    replica = Replica(replicated, Breaker(monotonic)) if replicated else None
     reads = Reads(
-        view, database, follower, progress, Breaker(monotonic), token_wait=settings.token_wait_seconds
+        view,
+        database,
+        follower,
+        progress,
+        Breaker(monotonic),
+        token_wait=settings.token_wait_seconds,
+        replica=replica,
     )
+    # What a watch lacks is asked of the primary: a replica may lack it, too.
     ledger = Ledger(database)
     feed = read_model.connect_feed(
         settings.redis_url.get_secret_value(),
@@ -97,7 +114,9 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         lambda source: StockQueries(source, ledger, watches),
         reads,
         streams=StockQueries(view, ledger, watches),
-        of_ledger=["GetStockHistory", "GetStockLevelAsOf"],
+        of_ledger=dict.fromkeys(
+            ["GetStockHistory", "GetStockLevelAsOf"], lambda told: StockQueries(view, told, watches)
+        ),
     )
     catalog = routed(
         catalog_query_service_pb2.DESCRIPTOR.services_by_name["CatalogQueryService"], CatalogQueries, reads
@@ -109,6 +128,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         view,
         marks,
         database,
+        replicated or nullcontext(),
         following(follower),
         feed,
         watches,
@@ -144,6 +164,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                 # Without it, history and what is to be fully consistent answer DEPENDENCY_UNAVAILABLE.
                 Dependency("database", database.ping, required=False),
                 *recorder_health,
+                *([Dependency("replica", replica.ping, required=False)] if replica else []),
             ],
             unavailable={
                 DatabaseUnavailableError: "database",

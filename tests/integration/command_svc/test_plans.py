@@ -223,7 +223,8 @@ def test_what_items_and_places_are_is_found_by_their_keys(grown: Connection, num
     for statement in (statements.READ_FACTS, statements.READ_NEW_FACTS):
         assert "Seq Scan" not in explain(grown, statement, skus, skus)
     plan = explain(grown, statements.READ_CLOCK, skus, places)
-    assert "Seq Scan" not in plan, plan
+    # That table is of one row.
+    assert "Seq Scan" not in plan.replace("Seq Scan on installation", ""), plan
     assert "Seq Scan" not in explain(grown, statements.READ_LEVEL_KEYS, skus[:1])
     assert "Seq Scan" not in explain(grown, statements.READ_SITES, places, skus, skus)
 

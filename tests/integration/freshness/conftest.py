@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import grpc
@@ -44,6 +45,15 @@ def redis(tmp_path: Path) -> Iterator[RedisServer]:
 @pytest.fixture
 async def world(database: RunningStack, story: Story, redis: RedisServer) -> AsyncIterator[World]:
     """Give the service as its composition root makes it."""
+    async with serving(database, story, redis) as world:
+        yield world
+
+
+@asynccontextmanager
+async def serving(
+    database: RunningStack, story: Story, redis: RedisServer, **given: object
+) -> AsyncIterator[World]:
+    """Run the service with settings that are given beside the usual ones."""
     settings = QuerySettings.model_validate(
         {
             "listen": "127.0.0.1:0",
@@ -53,6 +63,7 @@ async def world(database: RunningStack, story: Story, redis: RedisServer) -> Asy
             "connect_timeout_seconds": 1,
             "token_wait_seconds": 0.5,
             "drain_seconds": 0,
+            **given,
         }
     )
     async with assemble(settings) as server, connect_writer(redis.url) as writer:
