@@ -83,7 +83,7 @@ async def queries(redis: RedisServer, writer: ReadModelWriter) -> AsyncIterator[
         {
             "listen": "127.0.0.1:0",
             "redis_url": redis.url,
-            "redis_timeout_seconds": 0.5,
+            "redis_timeout_seconds": 1.5,
             "database_url": NO_DATABASE,
             "connect_timeout_seconds": 0.2,
             # What tests show has its fixed times, and is all kept.
