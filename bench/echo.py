@@ -1,12 +1,12 @@
 """`python -m bench.echo`: the frame that every server of the project stands on, with nothing behind it.
 
-The same settings, interceptor, worker processes and messages as the services; the answer of a call is
-ready made. What a service takes longer is its own.
+The same settings, guard, interceptor, worker processes, methods and messages as the services; the answer of a
+call is ready made. What a service takes longer is its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any, NamedTuple
 
@@ -24,13 +24,14 @@ from serving.settings import ServerSettings, load
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
-# Under the project's own name: calls of others pass the interceptor untouched.
-SERVICE = "inventory.bench.v1.EchoService"
-
 
 class Method(NamedTuple):
-    """A method of the echo, with the messages that it takes and gives."""
+    """A method of the echo, with the messages that it takes and gives.
 
+    It goes by the name of the one in the contracts that it stands for: the guard lets no other in.
+    """
+
+    service: str
     name: str
     request: type[Message]
     response: type[Message]
@@ -38,11 +39,13 @@ class Method(NamedTuple):
     @property
     def path(self) -> str:
         """The name under which it is called."""
-        return f"/{SERVICE}/{self.name}"
+        return f"/{self.service}/{self.name}"
 
 
-COMMAND = Method("EchoCommand", AddStockRequest, AddStockResponse)
-QUERY = Method("EchoQuery", GetStockLevelRequest, GetStockLevelResponse)
+COMMAND = Method("inventory.command.v1.StockCommandService", "AddStock", AddStockRequest, AddStockResponse)
+QUERY = Method(
+    "inventory.query.v1.StockQueryService", "GetStockLevel", GetStockLevelRequest, GetStockLevelResponse
+)
 
 
 class EchoSettings(ServerSettings):
@@ -72,17 +75,18 @@ def _level(sku: str, location_id: str, quantity: int) -> StockLevel:
     )
 
 
-def add_echo_to_server(target: grpc.aio.Server) -> None:
-    """Serve COMMAND and QUERY, which answer with a typical message."""
-    handlers = {
-        method.name: grpc.unary_unary_rpc_method_handler(
-            behaviour,
-            request_deserializer=method.request.FromString,
-            response_serializer=method.response.SerializeToString,
-        )
-        for method, behaviour in ((COMMAND, _command), (QUERY, _query))
-    }
-    target.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+def _service(method: Method, behaviour: Callable[[Any, Context], Awaitable[Any]]) -> Service:
+    handler = grpc.unary_unary_rpc_method_handler(
+        behaviour,
+        request_deserializer=method.request.FromString,
+        response_serializer=method.response.SerializeToString,
+    )
+    generic = grpc.method_handlers_generic_handler(method.service, {method.name: handler})
+    return Service(method.service, lambda target: target.add_generic_rpc_handlers((generic,)))
+
+
+SERVICES = (_service(COMMAND, _command), _service(QUERY, _query))
+"""COMMAND and QUERY, which answer with a typical message."""
 
 
 def main() -> None:
@@ -92,8 +96,7 @@ def main() -> None:
 
     @asynccontextmanager
     async def assemble() -> AsyncIterator[GrpcServer]:
-        services = [Service(SERVICE, add_echo_to_server)]
-        yield GrpcServer(settings, services, dependencies=[], unavailable={})
+        yield GrpcServer(settings, SERVICES, dependencies=[], unavailable={})
 
     workers.run(settings, lambda: server.run(assemble))
 
