@@ -8,7 +8,7 @@ data: a rebuild that was interrupted anywhere is gone on with where it was, and 
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
@@ -112,7 +112,7 @@ async def _step(tools: Tools, other: Maintenance, plan: Plan) -> Plan:
             return replace(plan, rows=rows) if removed else Plan(live=plan.live, number=plan.number)
 
 
-Work = Callable[[Connection, Maintenance, Table, Sequence[Versioned]], Awaitable[None]]
+Work = Callable[[Connection, Maintenance, Table, Sequence[Versioned]], Coroutine[None, None, None]]
 
 
 async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Plan | None:
@@ -120,17 +120,21 @@ async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Pla
     table = BY_KIND[plan.kind]
     if found := await table.page(tools.connection, plan.after, PAGE):
         kept_since = tools.retention.kept_since(datetime.now(UTC))
-        kept = [table.message(row) for row in found if not table.closed_before(row, kept_since)]
-        await work(tools.connection, other, table, kept)
+        kept = [row for row in found if not table.closed_before(row, kept_since)]
+        working = []
+        for start in range(0, len(kept), PART):
+            part = [table.message(row) for row in kept[start : start + PART]]
+            working.append(asyncio.create_task(work(tools.connection, other, table, part)))
+            # Redis is asked, and works on this part while the next is made ready.
+            await asyncio.sleep(0)
+        await asyncio.gather(*working)
         return replace(plan, after=table.name_of(found[-1]), rows=plan.rows + len(kept))
     later = TABLES[TABLES.index(table) + 1 :]
     return replace(plan, kind=later[0].kind, after=None) if later else None
 
 
 async def _fill(_: Connection, other: Maintenance, table: Table, things: Sequence[Versioned]) -> None:
-    # Redis works on one part while the next is made ready.
-    parts = [things[start : start + PART] for start in range(0, len(things), PART)]
-    await asyncio.gather(*(other.put(Changes.of(table.kind, part)) for part in parts))
+    await other.put(Changes.of(table.kind, things))
 
 
 async def _compare(

@@ -1,7 +1,8 @@
 """Rows of the database as the messages that the read model must hold for them."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
+from math import floor
 from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -18,8 +19,6 @@ from inventory.type.v1.transfer_pb2 import Transfer, TransferLine, TransferState
 
 Row = dict[str, Any]
 """The columns of a row of the table, and perhaps others, by their names."""
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def level_of(row: Row) -> StockLevel:
@@ -178,5 +177,4 @@ def _parallel(row: Row, names: tuple[str, ...], columns: tuple[str, ...]) -> Ite
 
 
 def _timestamp(instant: datetime) -> Timestamp:
-    microseconds = (instant - _EPOCH) // timedelta(microseconds=1)
-    return Timestamp(seconds=microseconds // 1_000_000, nanos=microseconds % 1_000_000 * 1000)
+    return Timestamp(seconds=floor(instant.timestamp()), nanos=instant.microsecond * 1000)

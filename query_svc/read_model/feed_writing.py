@@ -47,7 +47,8 @@ class _Part:
         self._numbers: Counter[int] = Counter()
 
     def give(self, level: StockLevel) -> None:
-        self._versions[self._number(level.sku, level.location_id) - 1] = level.version
+        self._levels[level.sku, level.location_id] = len(self._levels) + 1
+        self._versions.append(level.version)
 
     def tell(self, offset: int, change: StockChange) -> None:
         movement = change.movement

@@ -5,6 +5,7 @@ a bucket, so that everything one function call touches lies in one slot of a clu
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 from zlib import crc32
 
 BUCKETS = 64
@@ -13,6 +14,8 @@ GENERATION = "g3"
 indexes cannot be gone on with: whenever what is kept beside a row changes, this changes too."""
 
 
+# The same name is asked for many times in a row: for its row, its key, its feed.
+@lru_cache(maxsize=4096)
 def bucket_of(name: str) -> int:
     """Return the bucket, 0 to 63, of what an id names; levels and lots are in the bucket of their SKU."""
     return crc32(name.encode()) % BUCKETS

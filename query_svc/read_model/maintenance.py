@@ -14,10 +14,13 @@ from query_svc.read_model.connection import open_redis
 from query_svc.read_model.feed_writing import NOTHING, feed_parts
 from query_svc.read_model.index_maintenance import IndexMaintenance
 from query_svc.read_model.keys import BUCKETS, Keys
-from query_svc.read_model.line import Command, Line
+from query_svc.read_model.line import Line
 from query_svc.read_model.naming import KINDS, Name, empty_row, entries_of, message_of, name_of, stored_row
 from query_svc.read_model.rows import Changes, Row, Versioned, rows_of
 from query_svc.read_model.values import version_of
+
+_Look = tuple[str, str]
+"""A command that answers with one thing for each of several names, and the key it is about."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,20 +81,25 @@ class Maintenance:
     async def stored(self, kind: str, things: Sequence[Versioned]) -> list[Stored]:
         """Return what is stored of things of a kind, which is a field of Changes. One round trip."""
         rows = list(rows_of(Changes.of(kind, things), self._keys))
-        commands: list[Command] = []
-        for row in rows:
-            commands.append(("HGET", row.key, row.field))
-            commands.append(("HGET", self._keys.entries(row.bucket), f"{row.key}\0{row.field}"))
-            commands += (
-                ("ZSCORE", self._keys.of_bucket(row.bucket, index), name) for index, name in entries_of(row)
+        looks = [self._looks(row) for row in rows]
+        # One command for each key; its answers come in the order in which they are wanted.
+        wanted: dict[_Look, list[str]] = defaultdict(list)
+        for row, (value, text, scores) in zip(rows, looks, strict=True):
+            wanted[value].append(row.field)
+            wanted[text].append(f"{row.key}\0{row.field}")
+            for score, _, name in scores:
+                wanted[score].append(name)
+        answers = await self._line.ask([(*of, *names) for of, names in wanted.items()])
+        found = {of: iter(answer) for of, answer in zip(wanted, answers, strict=True)}
+        return [
+            Stored(
+                row,
+                next(found[value]),
+                next(found[text]) or b"",
+                tuple([index for score, index, _ in scores if next(found[score]) is None]),
             )
-        answers = iter(await self._line.ask(commands))
-        found = []
-        for row in rows:
-            value, entries = next(answers), next(answers) or b""
-            unlisted = tuple([index for index, _ in entries_of(row) if next(answers) is None])
-            found.append(Stored(row, value, entries, unlisted))
-        return found
+            for row, (value, text, scores) in zip(rows, looks, strict=True)
+        ]
 
     async def replace(self, stored: Stored) -> bool:
         """Put what should be in the place of what was seen; False if something else is there by now."""
@@ -191,6 +199,17 @@ class Maintenance:
         """
         commands = [functions.replacement(self._keys, *one) for one in replacements]
         return sum(await functions.call(self._line, commands)) if commands else 0
+
+    def _looks(self, row: Row) -> tuple[_Look, _Look, list[tuple[_Look, str, str]]]:
+        """Return where to look for a row's value, for its entries as text and for each entry.
+
+        Of an entry, its index and the member too.
+        """
+        scores = [
+            (("ZMSCORE", self._keys.of_bucket(row.bucket, index)), index, name)
+            for index, name in entries_of(row)
+        ]
+        return ("HMGET", row.key), ("HMGET", self._keys.entries(row.bucket)), scores
 
     def _kept(self, row: Row, value: bytes) -> str:
         """Return the entries that a stored value has for ever, as far as it can be decoded."""
