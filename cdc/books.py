@@ -7,12 +7,12 @@ commands that run meanwhile are in it wholly or not at all, and what differs is 
 from collections.abc import Sequence
 from typing import LiteralString
 
-from cdc.comparison import Report, figures, ledger_faults
+from cdc.comparison import ENTRIES, LEVELS, LOTS, PROMISES, SERIALS, Report, Spot, figures, ledger_faults
 from cdc.tables import BY_KIND, Connection, Name
 from query_svc.rows import Row, level_of
 
-LEVELS = 500
-ENTRIES = 50_000
+PAGE_LEVELS = 500
+PAGE_ENTRIES = 50_000
 PROMISED_LEVELS = 20_000
 
 # As many levels as have so many entries, and one at least. The ledger of a level begins at its opening where
@@ -130,9 +130,6 @@ FROM (
 ) AS p
 """
 
-LEDGER, LOTS, PROMISES = "ledger", "lots", "promises"
-"""Where a difference is found."""
-
 
 class LedgerWalk:
     """Every level's row against its entries in the ledger, its lots and their serial numbers."""
@@ -145,20 +142,24 @@ class LedgerWalk:
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next levels; False when there were none."""
         sku, place = self._after
-        rows = await _rows(connection, _LEDGER, sku=sku, place=place, levels=LEVELS, entries=ENTRIES)
+        rows = await _rows(
+            connection, _LEDGER, sku=sku, place=place, levels=PAGE_LEVELS, entries=PAGE_ENTRIES
+        )
         if not rows:
             return False
         for row in rows:
-            report.compared["levels"] += 1
-            report.compared["entries"] += row["entries"]
+            report.compared[LEVELS] += 1
+            report.compared[ENTRIES] += row["entries"]
             for fault in ledger_faults(row, figures(level_of(row))):
-                report.fault(LEDGER, f"{_at(row)}: {fault}")
+                report.fault(LEVELS, f"{_at(row)}: {fault}")
         names = {"skus": [row["sku"] for row in rows], "places": [row["location_id"] for row in rows]}
         for row in await _rows(connection, _LOTS, **names):
             report.fault(LOTS, f"{_at(row)}: the row says {row['level']}, its lots sum up to {row['lots']}")
         for row in await _rows(connection, _SERIALS, **names):
             lot = BY_KIND["lots"].words(BY_KIND["lots"].name_of(row))
-            report.fault(LOTS, f"{lot}: the row says {row['serials']} serials, {row['present']} are present")
+            report.fault(
+                SERIALS, f"{lot}: the row says {row['serials']} serials, {row['present']} are present"
+            )
         self._after = (rows[-1]["sku"], rows[-1]["location_id"])
         return True
 
@@ -189,8 +190,9 @@ class PromisesWalk:
 class UnknownLevelsWalk:
     """What the ledger, or the openings of its archived part, have of levels that have no row."""
 
-    def __init__(self, name: str, statement: LiteralString, words: str) -> None:
+    def __init__(self, name: str, spot: Spot, statement: LiteralString, words: str) -> None:
         self.name = name
+        self._spot = spot
         self._statement = statement
         self._words = words
         self._after = ("", "")
@@ -198,10 +200,10 @@ class UnknownLevelsWalk:
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next names; False when there were none."""
         sku, place = self._after
-        rows = await _rows(connection, self._statement, sku=sku, place=place, levels=LEVELS)
+        rows = await _rows(connection, self._statement, sku=sku, place=place, levels=PAGE_LEVELS)
         for row in rows:
             if not row["has_row"]:
-                report.fault(LEDGER, f"{_at(row)}: {self._words}, there is no row")
+                report.fault(self._spot, f"{_at(row)}: {self._words}, there is no row")
         if rows:
             self._after = (rows[-1]["sku"], rows[-1]["location_id"])
         return bool(rows)
@@ -215,8 +217,8 @@ def walks() -> Sequence[Walk]:
     return (
         LedgerWalk(),
         PromisesWalk(),
-        UnknownLevelsWalk("entries", _LEDGER_NAMES, "the ledger has entries"),
-        UnknownLevelsWalk("openings", _OPENINGS, "the ledger has an opening"),
+        UnknownLevelsWalk("entries", ENTRIES, _LEDGER_NAMES, "the ledger has entries"),
+        UnknownLevelsWalk("openings", LEVELS, _OPENINGS, "the ledger has an opening"),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
+from typing import Final, NamedTuple
 
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import Versioned
@@ -10,30 +11,58 @@ from query_svc.rows import Row
 SHOWN_FAULTS = 20
 
 
+class Spot(NamedTuple):
+    """Where something is compared, and what kind of thing it is."""
+
+    place: str
+    kind: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} in the {self.place}"
+
+
+LEVELS, ENTRIES = Spot("ledger", "levels"), Spot("ledger", "entries")
+LOTS, SERIALS = Spot("lots", "lots"), Spot("lots", "serials")
+PROMISES = Spot("promises", "levels")
+BOOKS: Final = (LEVELS, ENTRIES, LOTS, SERIALS, PROMISES)
+"""What is compared of the books."""
+
+VIEW: Final = "read model"
+"""The place of what is compared with the rows of each kind."""
+
+
 @dataclass(slots=True)
 class Report:
     """What was compared and what differs; of the faults, the first SHOWN_FAULTS in words.
 
-    compared: how many of each kind of thing, entries of the ledger among them.
-    by_place: how many differences were found in the ledger, the lots, the promises, the read model.
-    repaired: how many of each kind were put right in the read model, because they were only stale.
-    retired: how many of each kind have left the read model, because they were closed long ago.
+    compared: how many were looked at; lots, serials and promises are, with the ledger's levels; of lists
+        nobody counts them.
+    drift: how many differ, and are not only stale.
+    repaired: how many were put right in the read model, because they were only stale.
+    retired: how many have left the read model, because they were closed long ago.
     """
 
-    compared: Counter[str] = field(default_factory=Counter)
-    by_place: Counter[str] = field(default_factory=Counter)
-    repaired: Counter[str] = field(default_factory=Counter)
-    retired: Counter[str] = field(default_factory=Counter)
+    compared: Counter[Spot] = field(default_factory=Counter)
+    drift: Counter[Spot] = field(default_factory=Counter)
+    repaired: Counter[Spot] = field(default_factory=Counter)
+    retired: Counter[Spot] = field(default_factory=Counter)
     faults: list[str] = field(default_factory=list)
 
     @property
     def fault_count(self) -> int:
         """How many differences there are."""
-        return self.by_place.total()
+        return self.drift.total()
 
-    def fault(self, place: str, what: str) -> None:
-        """Count a difference that was found at a place."""
-        self.by_place[place] += 1
+    def add(self, other: "Report") -> None:
+        """Count what another report counts too; its faults in words are not taken over."""
+        self.compared += other.compared
+        self.drift += other.drift
+        self.repaired += other.repaired
+        self.retired += other.retired
+
+    def fault(self, spot: Spot, what: str) -> None:
+        """Count a difference that was found at a spot."""
+        self.drift[spot] += 1
         if len(self.faults) < SHOWN_FAULTS:
             self.faults.append(what)
 

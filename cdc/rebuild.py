@@ -28,6 +28,10 @@ class RebuildError(Exception):
     """The rebuild cannot go on; the live generation is untouched, and what was done is kept."""
 
 
+class RebuildOvertakenError(RebuildError):
+    """Somebody else goes on with the rebuild."""
+
+
 @dataclass(frozen=True)
 class Tools:
     """What a rebuild works with; `maintenance` opens a generation, to be closed by the rebuild.
@@ -42,39 +46,49 @@ class Tools:
     retention: Retention = Retention()  # noqa: RUF009 - it never changes
 
 
-async def rebuild(tools: Tools, report: Callable[[Plan], None]) -> Plan:
-    """Begin a rebuild, or go on with the one that was begun, and return the plan at its end.
+async def begin(generations: Generations) -> Plan:
+    """Begin a rebuild, unless one was begun, and return its plan.
+
+    Raise RebuildOvertakenError, and ReadModelUnavailableError.
+    """
+    plan = await generations.read()
+    if plan.phase is Phase.IDLE:
+        return await _swap(generations, plan, _begun(plan, generations.family))
+    return plan
+
+
+async def go_on(tools: Tools, report: Callable[[Plan], None]) -> Plan:
+    """Go on with the rebuild that was begun, if any, and return the plan at its end.
 
     `report` is told of every step. Raise RebuildError when the new generation does not come to show what
-    the rows say, or when somebody else goes on with it; ReadModelUnavailableError and DatabaseError.
+    the rows say; RebuildOvertakenError, ReadModelUnavailableError and DatabaseError.
     """
     plan = await tools.generations.read()
-    if plan.phase is Phase.IDLE:
-        plan = await _swap(tools, plan, _begun(plan, tools.generations.family))
     while plan.phase is not Phase.IDLE:
         # Which one that is changes with the switch.
         async with tools.maintenance(plan.other) as other:
             while plan.other == other.generation:
                 report(plan)
-                plan = await _swap(tools, plan, await _step(tools, other, plan))
+                plan = await _swap(tools.generations, plan, await _step(tools, other, plan))
     report(plan)
     return plan
 
 
-async def abandon(tools: Tools) -> Plan:
+async def abandon(generations: Generations) -> Plan:
     """Give up a rebuild that has not switched yet: what it filled will be removed. Return the new plan.
 
-    Raise RebuildError where there is none that can be given up.
+    Raise RebuildError where there is none that can be given up, RebuildOvertakenError where it goes on while
+    this is done.
     """
-    plan = await tools.generations.read()
+    plan = await generations.read()
     if plan.phase not in (Phase.JOINING, Phase.FILLING, Phase.COMPARING):
         raise RebuildError(f"there is nothing to give up: {plan.phase}")
-    return await _swap(tools, plan, replace(plan, phase=Phase.REMOVING, kind="", after=None, rows=0))
+    return await _swap(generations, plan, replace(plan, phase=Phase.REMOVING, kind="", after=None, rows=0))
 
 
-async def _swap(tools: Tools, seen: Plan, plan: Plan) -> Plan:
-    if plan != seen and not await tools.generations.swap(seen, plan):
-        raise RebuildError("somebody else goes on with the rebuild")
+async def _swap(generations: Generations, seen: Plan, plan: Plan) -> Plan:
+    if plan != seen and not await generations.swap(seen, plan):
+        raise RebuildOvertakenError("somebody else goes on with the rebuild")
     return plan
 
 

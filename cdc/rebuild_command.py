@@ -4,24 +4,20 @@ import asyncio
 import sys
 import time
 from datetime import timedelta
-from functools import partial
 
 from rich.console import Console
 
 from cdc.config import ReconcileSettings
-from cdc.rebuild import RebuildError, Tools, abandon, rebuild
-from cdc.tables import DatabaseError, connect_database
-from query_svc.read_model import (
-    Phase,
-    Plan,
-    ReadModelUnavailableError,
-    Retention,
-    connect_generations,
-    connect_maintenance,
-)
+from cdc.rebuild import RebuildError
+from cdc.rebuild_work import RebuildUnderWayError, RebuildWork
+from cdc.tables import DatabaseError
+from query_svc.read_model import LEASE_SECONDS, Phase, Plan, ReadModelUnavailableError, Retention
 from serving import settings
 
 SHOW_SECONDS = 1.0
+POLL_SECONDS = 0.2
+TAKE_SECONDS = LEASE_SECONDS + 1
+ACTOR = "console"
 
 _WORDS = {
     Phase.IDLE: "{live} is live",
@@ -52,26 +48,37 @@ class Progress:
 def main(*, give_up: bool) -> None:
     """Rebuild, or give up the rebuild that was begun; exit code 1 with the reason where it cannot go on."""
     config = settings.load(ReconcileSettings)
-    redis_url = config.redis_url.get_secret_value()
 
     async def run() -> None:
-        async with (
-            await connect_database(config.database_url.get_secret_value()) as connection,
-            connect_generations(redis_url, family=config.generation) as generations,
-        ):
-            tools = Tools(
-                connection,
-                generations,
-                partial(connect_maintenance, redis_url),
-                retention=Retention(timedelta(days=config.closed_days)),
-            )
+        async with RebuildWork(
+            config.database_url.get_secret_value(),
+            config.redis_url.get_secret_value(),
+            config.generation,
+            retention=Retention(timedelta(days=config.closed_days)),
+        ) as work:
             if give_up:
-                await abandon(tools)
-            await rebuild(tools, Progress().show)
+                await work.give_up()
+            await _take(work)
+            await work.begin(ACTOR, attended=False)
+            await work.work(Progress().show)
 
     try:
         asyncio.run(run())
+    except RebuildUnderWayError:
+        sys.exit("Another process is at work on it: PipelineService/GetPipelineStatus tells how far it is.")
     except (RebuildError, DatabaseError, ReadModelUnavailableError) as error:
         sys.exit(f"the rebuild stands still: {error}. Run it again to go on.")
     except KeyboardInterrupt:
         sys.exit("Interrupted. Run it again to go on.")
+
+
+async def _take(work: RebuildWork) -> None:
+    """Be the one at work, as soon as one that was killed is known to be. Raise RebuildUnderWayError."""
+    deadline = time.monotonic() + TAKE_SECONDS
+    while True:
+        try:
+            return await work.take()
+        except RebuildUnderWayError:
+            if time.monotonic() > deadline:
+                raise
+        await asyncio.sleep(POLL_SECONDS)

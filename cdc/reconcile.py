@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import structlog
 
 from cdc import books, view_walks
-from cdc.comparison import Report
+from cdc.comparison import BOOKS, Report, Spot
 from cdc.tables import Connection, DatabaseError, connect_database
 from cdc.view_walks import Patience
 from query_svc.read_model import ReadModel, ReadModelUnavailableError, Retention
 
-__all__ = ["Reconciler", "Report", "Status", "reconcile"]
+__all__ = ["SPOTS", "Reconciler", "Report", "Spot", "Status", "reconcile"]
+
+SPOTS: Final = (*BOOKS, *view_walks.SPOTS)
+"""Everything that is compared."""
 
 # For so much of the time it works, the rest it leaves to others.
 SHARE = 0.2
@@ -58,9 +61,9 @@ async def reconcile(
 class Status:
     """What the continuous reconciliation has come to know; times are seconds since 1970, 0 for never.
 
-    current: the cycle that runs; last: the last that was completed, None before the first.
-    drift: all differences ever found, by place; repaired: all that was stale and put right, by kind; retired:
-    all that has left because it was closed long ago, by kind.
+    current: the cycle that runs, or ran last; last: the last that was completed, None before the first.
+    total: all completed cycles together.
+    walk: what the cycle compares at present, empty between two.
     trouble: why it cannot go on at present, empty while it can.
     """
 
@@ -71,9 +74,7 @@ class Status:
     last: Report | None = None
     last_start_time: float = 0.0
     last_end_time: float = 0.0
-    drift: Counter[str] = field(default_factory=Counter)
-    repaired: Counter[str] = field(default_factory=Counter)
-    retired: Counter[str] = field(default_factory=Counter)
+    total: Report = field(default_factory=Report)
     trouble: str = ""
 
 
@@ -153,18 +154,20 @@ class Reconciler:
         )
         status.cycles += 1
         status.walk = ""
-        status.drift += status.current.by_place
-        status.repaired += status.current.repaired
-        status.retired += status.current.retired
+        status.total.add(status.current)
         log.info(
             "reconciled",
             cycle=status.cycles,
             seconds=round(status.last_end_time - status.last_start_time, 3),
-            compared=dict(status.current.compared),
-            drift=dict(status.current.by_place),
-            repaired=dict(status.current.repaired),
-            retired=dict(status.current.retired),
+            compared=_words(status.current.compared),
+            drift=_words(status.current.drift),
+            repaired=_words(status.current.repaired),
+            retired=_words(status.current.retired),
         )
+
+
+def _words(counts: Mapping[Spot, int]) -> dict[str, int]:
+    return {str(spot): number for spot, number in counts.items()}
 
 
 def _walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:

@@ -34,8 +34,8 @@ def main(wait: float) -> None:
 def _print(report: Report) -> None:
     console = Console()
     table = Table("compared", "number", title="ledger = rows = read model", min_width=30)
-    for name, number in report.compared.items():
-        table.add_row(name, f"{number:,}")
+    for spot, number in report.compared.items():
+        table.add_row(str(spot), f"{number:,}")
     table.add_row("differences", f"{report.fault_count:,}")
     console.print(table)
     for fault in report.faults:

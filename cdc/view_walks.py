@@ -7,9 +7,9 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
-from cdc.comparison import Report, view_fault
+from cdc.comparison import VIEW, Report, Spot, view_fault
 from cdc.tables import TABLES, Connection, Name, Table
 from cdc.view_check import RETRY_SECONDS, differences
 from query_svc.read_model import Changes, Maintenance, ReadModel, Retention
@@ -19,8 +19,7 @@ PAGE = 500
 
 T = TypeVar("T")
 
-VIEW = "read model"
-"""Where a difference is found."""
+LISTS: Final = Spot(VIEW, "lists")
 
 
 class Patience:
@@ -64,7 +63,8 @@ class RowsWalk:
     def __init__(
         self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
     ) -> None:
-        self.name = f"{table.kind} in the read model"
+        self._spot = Spot(VIEW, table.kind)
+        self.name = str(self._spot)
         self._view = view
         self._table = table
         self._patience = patience
@@ -80,18 +80,17 @@ class RowsWalk:
             return False
         kept_since = self._retention.kept_since(datetime.now(UTC))
         rows = [row for row in page if not table.closed_before(row, kept_since)]
-        if table.kind != "levels":  # counted with the ledger
-            report.compared[table.kind] += len(rows)
+        report.compared[self._spot] += len(rows)
         things = [table.message(row) for row in rows]
         deadline = self._patience.deadline()
         for one in await differences(connection, self._view.maintenance, table, things, deadline):
             view = await self._view.maintenance()
             if one.stale and self._repair:
                 await view.put(Changes.of(table.kind, [one.expected]))
-                report.repaired[table.kind] += 1
+                report.repaired[self._spot] += 1
                 continue
             shown = view.message(table.kind, one.stored, one.name)
-            report.fault(VIEW, f"{table.words(one.name)}: {view_fault(one.expected, shown)}")
+            report.fault(self._spot, f"{table.words(one.name)}: {view_fault(one.expected, shown)}")
             if self._repair:
                 (stored,) = await view.stored(table.kind, [one.expected])
                 if stored.value == one.stored.value:
@@ -109,6 +108,7 @@ class StraysWalk:
     def __init__(
         self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
     ) -> None:
+        self._spot = Spot(VIEW, table.kind)
         self.name = f"{table.kind} without a row"
         self._table = table
         self._patience = patience
@@ -124,7 +124,9 @@ class StraysWalk:
         for start in range(0, len(names), PAGE):
             rows, strays = await self._rows_of(connection, names[start : start + PAGE])
             for name in strays:
-                report.fault(VIEW, f"{self._table.words(name)}: the read model shows it, there is no row")
+                report.fault(
+                    self._spot, f"{self._table.words(name)}: the read model shows it, there is no row"
+                )
                 if self._repair:
                     await view.remove(self._table.kind, name)
             if self._repair:
@@ -156,7 +158,7 @@ class StraysWalk:
             table.name_of(row): row["version"] for row in rows if table.closed_before(row, gone_before)
         }
         if versions:
-            report.retired[table.kind] += await view.retire(table.kind, versions)
+            report.retired[self._spot] += await view.retire(table.kind, versions)
 
 
 class EntriesWalk:
@@ -179,10 +181,10 @@ class EntriesWalk:
         for start in range(0, len(listed), PAGE):
             left_over = await view.indexes.left_over(listed[start : start + PAGE])
             if self._repair and left_over:
-                report.repaired["entries of lists"] += await view.indexes.withdraw(left_over)
+                report.repaired[LISTS] += await view.indexes.withdraw(left_over)
             elif not self._repair:
                 for entry in left_over:
-                    report.fault(VIEW, f"the list entry {entry} belongs to no row")
+                    report.fault(LISTS, f"the list entry {entry} belongs to no row")
         return True
 
 
@@ -196,3 +198,7 @@ def walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: 
         *(StraysWalk(view, table, patience, retention, repair=repair) for table in TABLES),
         EntriesWalk(view, repair=repair),
     ]
+
+
+SPOTS: Final = (*(Spot(VIEW, table.kind) for table in TABLES), LISTS)
+"""What is compared of the read model."""

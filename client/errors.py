@@ -42,6 +42,7 @@ Every refusal of the service arrives as the exception of its published reason
     ├── ExceedsReservationError         the confirmation names more than the reservation still holds
     ├── OrderClosedError                the order is fulfilled or cancelled
     ├── ExceedsOrderError               the command names more than the order has left for it
+    ├── RebuildUnderWayError            another rebuild of the view is under way
     ├── TransferResolvedError           the transfer has been received or cancelled already
     ├── ExceedsTransferError            the receipt names more than is under way
     ├── RequestIdReusedError            the request id belongs to an earlier, different command
@@ -139,6 +140,10 @@ class NotFoundError(InventoryError):
 
 class DeadLetterNotFoundError(NotFoundError):
     """No dead letter has this id, or it has been dealt with. Metadata: dead_letter_id."""
+
+
+class RebuildUnderWayError(InventoryError):
+    """Another rebuild of the view is under way. Metadata: generation, state, actor."""
 
 
 class ItemNotFoundError(NotFoundError):

@@ -49,3 +49,18 @@ class PipelineAdmin(Connection):
         An attempt whose answer was lost makes the next one find nothing: then they have been given up.
         """
         return await self._call(self._pipeline.DiscardDeadLetters, request, timeout)
+
+    async def start_rebuild(
+        self, request: pb.StartRebuildRequest, *, timeout: float | None = None
+    ) -> pb.StartRebuildResponse:
+        """Begin to make the view anew, or go on with a rebuild that was left; it goes on without the caller.
+
+        Raises RebuildUnderWayError, also where an attempt whose answer was lost has begun it.
+        """
+        return await self._call(self._pipeline.StartRebuild, request, timeout)
+
+    async def get_reconciliation(
+        self, request: pb.GetReconciliationRequest, *, timeout: float | None = None
+    ) -> pb.GetReconciliationResponse:
+        """Read what the reconciliation has compared, found and put right."""
+        return await self._call(self._pipeline.GetReconciliation, request, timeout)

@@ -65,6 +65,7 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "PERMISSION_DENIED": errors.PermissionDeniedError,
         "STEP_UP_REQUIRED": errors.StepUpRequiredError,
         "LOCATION_NOT_ALLOWED": errors.LocationNotAllowedError,
+        "REBUILD_UNDER_WAY": errors.RebuildUnderWayError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from cdc.comparison import ENTRIES, LEVELS
 from cdc.reconcile import reconcile
 from client import InventoryClient
 from demo.books import Books, Standing
@@ -69,7 +70,7 @@ async def check_stores(database: str, view: ReadModel) -> Check:
     report = await reconcile(database, view, wait=PATIENCE)
     return Check(
         "for every item and place: sum of the ledger = row = projection, versions dense",
-        f"{report.compared['levels']:,} levels, {report.compared['entries']:,} entries",
+        f"{report.compared[LEVELS]:,} levels, {report.compared[ENTRIES]:,} entries",
         report.fault_count,
         tuple(report.faults[:SHOWN_FAULTS]),
     )

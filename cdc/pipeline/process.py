@@ -19,13 +19,15 @@ from cdc.pipeline.database import PipelineDatabase
 from cdc.pipeline.lag import Lags
 from cdc.pipeline.letters import Letters
 from cdc.pipeline.readers import Readers
+from cdc.pipeline.rebuilding import RebuildRunner
 from cdc.pipeline.service import Pipeline
 from cdc.pipeline.status import PipelineStatus
 from cdc.publisher import Publisher, PublishError
+from cdc.rebuild_work import RebuildWork
 from cdc.reconcile import Reconciler
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
-from query_svc.read_model import Retention, connect
+from query_svc.read_model import ReadModelUnavailableError, Retention, connect, connect_generations
 from serving import logs, server, settings, tasks
 from serving.health import Dependency
 from serving.validation import warm
@@ -51,14 +53,16 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
         pb.ListDeadLettersRequest,
         pb.ReplayDeadLettersRequest,
         pb.DiscardDeadLettersRequest,
+        pb.StartRebuildRequest,
+        pb.GetReconciliationRequest,
     )
     topic = DeadLetterTopic(config.bootstrap_servers, config.dead_letters_topic)
     letters = Letters(topic, partial(Publisher, config.bootstrap_servers, config.transactional_id))
     lags = Lags(config.bootstrap_servers, config.topic, config.ask_seconds)
     readers = Readers(_addresses(config.readers), config.ask_seconds)
-    view = connect(
-        config.redis_url.get_secret_value(), generation=config.generation, timeout=config.ask_seconds
-    )
+    database_url, redis_url = config.database_url.get_secret_value(), config.redis_url.get_secret_value()
+    family, retention = config.generation, Retention(timedelta(days=config.closed_days))
+    view = connect(redis_url, generation=family, timeout=config.ask_seconds)
     # What reads the topic of dead letters is one consumer: one thing after the other.
     thread = ThreadPoolExecutor(1, "dead letters")
 
@@ -69,31 +73,34 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
         httpx.AsyncClient(base_url=config.connect_url, timeout=config.ask_seconds, trust_env=False) as rest,
         view,
         recording(config.audit_database_url) as (recorder, recorder_health),
+        connect_generations(redis_url, family=family, timeout=config.ask_seconds) as generations,
+        RebuildWork(database_url, redis_url, family, retention=retention) as work,
     ):
-        reconciler = Reconciler(
-            config.database_url.get_secret_value(),
-            view,
-            interval=config.reconcile_seconds,
-            retention=Retention(timedelta(days=config.closed_days)),
-        )
+        reconciler = Reconciler(database_url, view, interval=config.reconcile_seconds, retention=retention)
+        rebuilds = RebuildRunner(work, generations)
 
         async def reconciling() -> None:
             if reconciler.status.trouble:
                 raise ReconciliationError(reconciler.status.trouble)
 
-        running = asyncio.create_task(reconciler.run(), name="reconciliation")
-        running.add_done_callback(_end_process)
+        running = [
+            asyncio.create_task(reconciler.run(), name="reconciliation"),
+            asyncio.create_task(rebuilds.run(), name="rebuilds"),
+        ]
+        for task in running:
+            task.add_done_callback(_end_process)
         status = PipelineStatus(
             lags=lags,
             readers=readers,
-            database=PipelineDatabase(config.database_url.get_secret_value(), config.ask_seconds),
+            database=PipelineDatabase(database_url, config.ask_seconds),
             slot_name=config.slot_name,
             connect=rest,
             connector_name=config.connector_name,
             view=view,
+            rebuilds=rebuilds,
             counts=lambda: asyncio.wait_for(call(letters.counts), config.ask_seconds),
         )
-        pipeline = Pipeline(status, letters, call)
+        pipeline = Pipeline(status, letters, call, rebuilds, reconciler.status)
         try:
             yield server.GrpcServer(
                 config,
@@ -111,21 +118,25 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 ],
                 recorder=recorder,
                 audited=AUDITED,
-                unavailable={DeadLettersUnavailableError: "broker", PublishError: "broker"},
+                unavailable={
+                    DeadLettersUnavailableError: "broker",
+                    PublishError: "broker",
+                    ReadModelUnavailableError: "read model",
+                },
             )
         finally:
-            await tasks.end(running)
+            await tasks.end(*running)
             with suppress(asyncio.CancelledError):
-                await running
+                await asyncio.gather(*running)
             await readers.close()
             await call(topic.close)
             await call(lags.close)
             thread.shutdown()
 
 
-def _end_process(reconciliation: asyncio.Task[None]) -> None:
-    """End the process of a reconciliation that has broken: whoever keeps the process sees that."""
-    if not reconciliation.cancelled() and reconciliation.exception() is not None:
+def _end_process(task: asyncio.Task[None]) -> None:
+    """End the process of what must run and has broken: whoever keeps the process sees that."""
+    if not task.cancelled() and task.exception() is not None:
         signal.raise_signal(signal.SIGTERM)
 
 

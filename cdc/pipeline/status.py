@@ -11,6 +11,7 @@ from cdc.dead_letter_topic import DeadLettersUnavailableError
 from cdc.pipeline.database import DatabaseUnavailableError, PipelineDatabase
 from cdc.pipeline.lag import BrokerUnavailableError, Lags
 from cdc.pipeline.readers import Readers
+from cdc.pipeline.rebuilding import RebuildRunner
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from query_svc.read_model import ReadModel, ReadModelUnavailableError
 
@@ -41,6 +42,7 @@ class PipelineStatus:
         connect: httpx.AsyncClient,
         connector_name: str,
         view: ReadModel,
+        rebuilds: RebuildRunner,
         counts: Callable[[], Awaitable[dict[str, int]]],
     ) -> None:
         self._lags = lags
@@ -50,6 +52,7 @@ class PipelineStatus:
         self._connect = connect
         self._connector_name = connector_name
         self._view = view
+        self._rebuilds = rebuilds
         self._counts = counts
 
     async def read(self) -> pb.GetPipelineStatusResponse:
@@ -66,13 +69,13 @@ class PipelineStatus:
                 away.append(pb.UnavailablePart(part=part, cause=cause))
                 return None
 
-        states, lags, counts, connector, slot, age = await asyncio.gather(
+        states, lags, counts, connector, slot, shown = await asyncio.gather(
             self._readers.states(),
             ask("broker", asyncio.to_thread(self._lags.of, self._readers.names)),
             ask("dead letters", self._counts()),
             ask("connector", self._connector()),
             ask("database", self._database.slot(self._slot_name)),
-            ask("read model", self._age()),
+            ask("read model", self._of_view()),
         )
         for name in self._readers.names:
             reader = answer.readers.add(name=name, state=states[name])
@@ -82,10 +85,16 @@ class PipelineStatus:
             answer.connector.CopyFrom(connector)
         if slot is not None:
             answer.slot.CopyFrom(slot)
+        age, rebuild = shown or (None, None)
         if age is not None:
             answer.view_age.FromTimedelta(age)
+        if rebuild is not None:
+            answer.rebuild.CopyFrom(rebuild)
         answer.unavailable.extend(sorted(away, key=lambda one: one.part))
         return answer
+
+    async def _of_view(self) -> tuple[timedelta | None, pb.Rebuild | None]:
+        return await asyncio.gather(self._age(), self._rebuilds.status())
 
     async def _age(self) -> timedelta | None:
         """Return since when the view lacks something that is committed; None if it tells nothing yet."""

@@ -20,6 +20,7 @@ from query_svc.read_model.index_maintenance import Listed
 from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.maintenance import Maintenance, Stored, connect_maintenance
 from query_svc.read_model.marks import Commits, Mark, Marks, connect_marks
+from query_svc.read_model.rebuilds import LEASE_SECONDS, RebuildRecord, Rebuilds, connect_rebuilds
 from query_svc.read_model.retention import CLOSED_DAYS, FEWEST_CLOSED_DAYS, MOST_CLOSED_DAYS, Retention
 from query_svc.read_model.rows import Changes, Versioned
 from query_svc.read_model.walk import Span
@@ -30,6 +31,7 @@ __all__ = [
     "FEED_ENTRIES",
     "FEWEST_CLOSED_DAYS",
     "GENERATION",
+    "LEASE_SECONDS",
     "MOST_CLOSED_DAYS",
     "Applied",
     "Changes",
@@ -53,6 +55,8 @@ __all__ = [
     "ReadModelRewoundError",
     "ReadModelUnavailableError",
     "ReadModelWriter",
+    "RebuildRecord",
+    "Rebuilds",
     "RedisUrl",
     "Retention",
     "Span",
@@ -66,5 +70,6 @@ __all__ = [
     "connect_generations_writer",
     "connect_maintenance",
     "connect_marks",
+    "connect_rebuilds",
     "connect_writer",
 ]

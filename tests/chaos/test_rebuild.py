@@ -17,7 +17,7 @@ from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.query.v1 import stock_query_service_pb2
 from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
-from query_svc.read_model import GENERATION, Phase, connect, connect_generations
+from query_svc.read_model import GENERATION, LEASE_SECONDS, Phase, connect, connect_generations
 from tests.stack_fixture import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
@@ -72,9 +72,9 @@ async def test_a_rebuild_that_is_killed_again_and_again_serves_all_the_time(stac
         assert (await reconcile(stack.postgres_url("query"), view, wait=30)).faults == []
         before = await generations.read()
         shopping = asyncio.create_task(shop(client))
-        # A process takes about a second to get going.
+        # A process takes about a second to get going, and waits until the one before is known to be gone.
         for turn in range(4):
-            assert await run(rng.uniform(0.8, 3.0)) is None
+            assert await run(rng.uniform(0.8, 3.0) + (LEASE_SECONDS if turn else 0)) is None
             if turn == 1:
                 await asyncio.to_thread(stack.kill, "projector")
         assert await run(60) == 0

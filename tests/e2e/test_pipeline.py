@@ -9,7 +9,7 @@ from uuid import uuid4
 import pytest
 
 from cdc.topics import STOCK_EVENTS
-from client import DeadLetterNotFoundError, InventoryClient
+from client import DeadLetterNotFoundError, InventoryClient, RebuildUnderWayError
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
@@ -53,6 +53,49 @@ async def test_everything_runs_and_the_view_is_fresh(client: InventoryClient) ->
 async def test_a_dead_letter_that_is_not_there_has_its_reason(client: InventoryClient) -> None:
     with pytest.raises(DeadLetterNotFoundError):
         await client.replay_dead_letters(pb.ReplayDeadLettersRequest(dead_letter_ids=["none"]))
+
+
+async def test_the_reconciliation_tells_what_it_has_compared(client: InventoryClient) -> None:
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            answer = await client.get_reconciliation(pb.GetReconciliationRequest())
+            if answer.HasField("last"):
+                break
+            await asyncio.sleep(0.2)
+    assert answer.cycle_count >= 1
+    assert answer.last.start_time.ToDatetime() <= answer.last.end_time.ToDatetime()
+    assert list(answer.last.findings) == []
+    spots = {(one.place, one.kind) for one in answer.last.counts}
+    assert spots >= {("ledger", "levels"), ("lots", "serials"), ("promises", "levels")}
+    assert spots >= {("read model", kind) for kind in ("items", "locations", "levels", "lots", "orders")}
+    assert not sum(one.drift_count for one in answer.totals)
+    assert not answer.waiting_for
+
+
+async def test_a_rebuild_goes_on_whatever_becomes_of_the_process(
+    stack: RunningStack, client: InventoryClient
+) -> None:
+    begun = (await client.start_rebuild(pb.StartRebuildRequest())).rebuild
+    assert begun.running
+    assert begun.actor == "operator"
+    with pytest.raises(RebuildUnderWayError) as refused:
+        await client.start_rebuild(pb.StartRebuildRequest())
+    assert refused.value.metadata["generation"] == begun.generation
+    assert refused.value.metadata["actor"] == "operator"
+    stack.kill("pipeline")
+    states = set()
+    async with asyncio.timeout(3 * PATIENCE):
+        while True:
+            status = await client.get_pipeline_status(pb.GetPipelineStatusRequest())
+            states.add(status.rebuild.state)
+            if status.rebuild.state == pb.REBUILD_STATE_DONE:
+                break
+            await asyncio.sleep(0.1)
+    assert len(states) > 1
+    assert status.rebuild.generation == begun.generation
+    assert status.rebuild.start_time == begun.start_time
+    assert status.rebuild.end_time.ToDatetime() > begun.start_time.ToDatetime()
+    assert not status.rebuild.error
 
 
 async def test_what_a_command_does_is_told_in_public(stack: RunningStack, client: InventoryClient) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from functools import partial
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, TypeVar
 import psycopg
 
 from cdc.projector import fold
-from cdc.rebuild import Tools
+from cdc.rebuild import Tools, begin, go_on
 from cdc.tables import BY_KIND, TABLES, connect_database
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import (
     GENERATION,
     Changes,
     GenerationsWriter,
+    Plan,
     ReadModelRewoundError,
     connect_generations,
     connect_generations_writer,
@@ -115,7 +116,7 @@ class RebuildWorld:
                 await maintenance.put(expected)
             right = content(other)
         with self.redis.client() as client:
-            kept = (f"{GENERATION}:generations", f"{plan.live}:{{applied}}")
+            kept = (f"{GENERATION}:generations", f"{GENERATION}:rebuild", f"{plan.live}:{{applied}}")
             found = {
                 bytes(key).decode()
                 for key in client.scan_iter()
@@ -146,6 +147,12 @@ async def rebuild_world(kind: type[W], stack: RunningStack, folder: Path) -> Asy
             world = kind(stack, redis, tools, writer)
             await world.show()
             yield world
+
+
+async def rebuild(tools: Tools, report: Callable[[Plan], None]) -> Plan:
+    """Begin a rebuild, or take over what was left, and go on to its end."""
+    await begin(tools.generations)
+    return await go_on(tools, report)
 
 
 @asynccontextmanager

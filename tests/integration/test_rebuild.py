@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from cdc.rebuild import RebuildError, Tools, abandon, rebuild
+from cdc.rebuild import RebuildError, Tools, abandon
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model import (
     GENERATION,
@@ -21,7 +21,15 @@ from query_svc.read_model import (
     connect_generations,
 )
 from query_svc.read_model.keys import bucket_of
-from tests.integration.rebuild_world import GRACE_SECONDS, ITEMS, PLACES, RebuildWorld, rebuild_world, traffic
+from tests.integration.rebuild_world import (
+    GRACE_SECONDS,
+    ITEMS,
+    PLACES,
+    RebuildWorld,
+    rebuild,
+    rebuild_world,
+    traffic,
+)
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -114,7 +122,7 @@ async def test_of_two_at_once_one_stops(world: RebuildWorld, tmp_path: Path) -> 
         outcomes = await asyncio.gather(
             rebuild(world.tools, lambda _: None), rebuild(others, lambda _: None), return_exceptions=True
         )
-        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Plan", "RebuildError"]
+        assert sorted(type(outcome).__name__ for outcome in outcomes) == ["Plan", "RebuildOvertakenError"]
     await world.proves_equal(tmp_path)
 
 
@@ -134,8 +142,8 @@ async def test_what_does_not_come_to_be_equal_is_not_switched_to(
             await rebuild(world.tools, spoil)
         plan = await world.tools.generations.read()
         assert (plan.live, plan.phase) == (GENERATION, Phase.COMPARING)
-        await abandon(world.tools)
+        await abandon(world.tools.generations)
         with pytest.raises(RebuildError, match="nothing to give up"):
-            await abandon(world.tools)
+            await abandon(world.tools.generations)
         assert await rebuild(world.tools, lambda _: None) == Plan(GENERATION, number=1)
     await world.proves_equal(tmp_path)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
@@ -13,6 +14,7 @@ import psycopg
 import pytest
 from redis import Redis
 
+from cdc.comparison import VIEW, Spot
 from cdc.reconcile import Reconciler, Report, reconcile
 from cdc.tables import BY_KIND, TABLES, connect_database
 from cdc.view_check import differences
@@ -73,6 +75,14 @@ async def cycle(reconciler: Reconciler) -> Report:
     return reconciler.status.last
 
 
+def by_place(counts: Counter[Spot]) -> Counter[str]:
+    """Return how many there are at each place."""
+    places = Counter[str]()
+    for spot, number in counts.items():
+        places[spot.place] += number
+    return places
+
+
 @pytest.fixture
 async def world(database: RunningStack, tmp_path: Path) -> AsyncIterator[World]:
     """Give a world in which all agrees."""
@@ -105,14 +115,14 @@ async def test_books_that_are_spoilt_are_found_within_a_cycle(
         assert (await cycle(reconciler)).faults == []
         world.run(statement.format(wrong))
         try:
-            assert (await cycle(reconciler)).by_place[place] >= 1
+            assert by_place((await cycle(reconciler)).drift)[place] >= 1
             # Nobody mends the books: it is reported again.
-            assert (await cycle(reconciler)).by_place[place] >= 1
+            assert by_place((await cycle(reconciler)).drift)[place] >= 1
         finally:
             world.run(statement.format(right))
         await cycle(reconciler)
         assert (await cycle(reconciler)).fault_count == 0
-        assert reconciler.status.drift[place] >= 2
+        assert by_place(reconciler.status.total.drift)[place] >= 2
 
 
 def overwrite(kind: str, thing: object) -> Callable[[Redis, Maintenance], object]:
@@ -160,7 +170,7 @@ async def test_a_view_that_is_spoilt_is_reported_and_put_right(
             assert content(client) != right
             await cycle(reconciler)
             assert (await cycle(reconciler)).faults == []
-            found = reconciler.status.drift["read model"] + reconciler.status.repaired[kind]
+            found = reconciler.status.total.drift.total() + reconciler.status.total.repaired[Spot(VIEW, kind)]
             assert found >= 1
         assert content(client) == right
 
@@ -232,9 +242,9 @@ async def test_what_is_only_stale_is_repaired_without_a_word(world: World) -> No
                 client.delete(key)
             await cycle(reconciler)
             await cycle(reconciler)
-            assert reconciler.status.repaired["levels"] == 40
-            assert reconciler.status.repaired["items"] >= 1
-            assert not reconciler.status.drift
+            assert reconciler.status.total.repaired[Spot(VIEW, "levels")] == 40
+            assert reconciler.status.total.repaired[Spot(VIEW, "items")] >= 1
+            assert not reconciler.status.total.drift
         assert content(client) == right
 
 
@@ -266,7 +276,7 @@ async def test_what_has_been_closed_for_long_leaves_the_view(
                     f" SELECT (jsonb_populate_record(t, jsonb_build_object('{key}', '{name}', {changed}))).*"
                     f" FROM {kind} AS t WHERE state = '{is_open}' LIMIT 1"
                 )
-            assert (await reconcile(world.query_url, world.view)).by_place["read model"] == 1  # of 29 days
+            assert (await reconcile(world.query_url, world.view)).drift.total() == 1  # of 29 days
             await world.fill()
             assert names[31] in str(content(client))
             assert (await reconcile(world.query_url, world.view)).faults == []
@@ -286,8 +296,8 @@ async def test_what_has_been_closed_for_long_leaves_the_view(
                 await cycle(reconciler)
                 await cycle(reconciler)
                 assert names[31] not in str(content(client))
-                assert not reconciler.status.drift
-                assert reconciler.status.retired[kind] >= 2
+                assert not reconciler.status.total.drift
+                assert reconciler.status.total.retired[Spot(VIEW, kind)] >= 2
         finally:
             world.run(f"DELETE FROM {kind} WHERE {key} IN {tuple(names.values())}")  # noqa: S608
             world.run(f"UPDATE {kind} SET update_time = now()")  # noqa: S608
@@ -308,8 +318,8 @@ async def test_an_entry_of_a_list_that_belongs_to_no_row_is_taken_away(world: Wo
         async with world.reconciler() as reconciler:
             await cycle(reconciler)
             await cycle(reconciler)
-            assert reconciler.status.repaired["entries of lists"] == 2
-            assert not reconciler.status.drift
+            assert reconciler.status.total.repaired[Spot(VIEW, "lists")] == 2
+            assert not reconciler.status.total.drift
         assert content(client) == right
 
 
@@ -349,13 +359,13 @@ async def test_it_waits_for_what_is_away_and_goes_on_from_there(world: World) ->
         async with asyncio.timeout(20):
             while not reconciler.status.trouble:  # noqa: ASYNC110 - it tells nobody
                 await asyncio.sleep(0.02)
-        assert not reconciler.status.drift
+        assert not reconciler.status.total.drift
         world.redis.start()  # empty
         await cycle(reconciler)
         await cycle(reconciler)
         assert reconciler.status.trouble == ""
-        assert reconciler.status.repaired["levels"] == 2400
-        assert not reconciler.status.drift
+        assert reconciler.status.total.repaired[Spot(VIEW, "levels")] == 2400
+        assert not reconciler.status.total.drift
         level = await world.view.level("S-5", "W-5")
         assert level is not None
         assert level.on_hand == 1000

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from cdc.rebuild import rebuild
 from inventory.query.v1.stock_query_service_pb2 import StockChange, WatchStockRequest
 from inventory.type.v1.error_reason_pb2 import ERROR_REASON_CURSOR_EXPIRED
 from inventory.type.v1.stock_pb2 import StockLevel, StockMovement
@@ -16,7 +15,7 @@ from query_svc.read_model import Changes, Phase, Plan, Told, connect, connect_fe
 from query_svc.watch.watches import Watches
 from serving import tasks
 from serving.errors import CallError
-from tests.integration.rebuild_world import RebuildWorld, rebuild_world, traffic
+from tests.integration.rebuild_world import RebuildWorld, rebuild, rebuild_world, traffic
 from tests.stack_fixture import RunningStack
 from tests.watcher import Name, Watcher
 

@@ -63,6 +63,7 @@ FIGURES = {
     "PERMISSION_DENIED": ["method", "roles"],
     "STEP_UP_REQUIRED": ["method", "max_age_seconds", "acr_values", "amr_values"],
     "LOCATION_NOT_ALLOWED": ["location_id"],
+    "REBUILD_UNDER_WAY": ["generation", "state", "actor"],
     "INVALID_CONSISTENCY_TOKEN": ["consistency_token"],
     "INVALID_CURSOR": ["cursor"],
     "CURSOR_EXPIRED": [],

@@ -86,6 +86,48 @@ DEAD_LETTER_KIND_REFUSED: DeadLetterKind.ValueType  # 5
 """The view does not take it."""
 Global___DeadLetterKind: _TypeAlias = DeadLetterKind  # noqa: Y015
 
+class _RebuildState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RebuildStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RebuildState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REBUILD_STATE_UNSPECIFIED: _RebuildState.ValueType  # 0
+    REBUILD_STATE_JOINING: _RebuildState.ValueType  # 1
+    """The projector is to apply what changes to the new generation too."""
+    REBUILD_STATE_COPYING: _RebuildState.ValueType  # 2
+    """Rows are copied into the new generation."""
+    REBUILD_STATE_COMPARING: _RebuildState.ValueType  # 3
+    """The new generation is compared with the rows."""
+    REBUILD_STATE_SWITCHED: _RebuildState.ValueType  # 4
+    """The new generation serves; the former one is still written, for those who read it."""
+    REBUILD_STATE_REMOVING: _RebuildState.ValueType  # 5
+    """The generation that does not serve is removed: the former one, or the new one that was given up."""
+    REBUILD_STATE_DONE: _RebuildState.ValueType  # 6
+    """The new generation serves, and nothing of the former one is left."""
+    REBUILD_STATE_GIVEN_UP: _RebuildState.ValueType  # 7
+    """It was given up, or a later one has begun: the new generation does not serve."""
+
+class RebuildState(_RebuildState, metaclass=_RebuildStateEnumTypeWrapper):
+    """How far a rebuild has come."""
+
+REBUILD_STATE_UNSPECIFIED: RebuildState.ValueType  # 0
+REBUILD_STATE_JOINING: RebuildState.ValueType  # 1
+"""The projector is to apply what changes to the new generation too."""
+REBUILD_STATE_COPYING: RebuildState.ValueType  # 2
+"""Rows are copied into the new generation."""
+REBUILD_STATE_COMPARING: RebuildState.ValueType  # 3
+"""The new generation is compared with the rows."""
+REBUILD_STATE_SWITCHED: RebuildState.ValueType  # 4
+"""The new generation serves; the former one is still written, for those who read it."""
+REBUILD_STATE_REMOVING: RebuildState.ValueType  # 5
+"""The generation that does not serve is removed: the former one, or the new one that was given up."""
+REBUILD_STATE_DONE: RebuildState.ValueType  # 6
+"""The new generation serves, and nothing of the former one is left."""
+REBUILD_STATE_GIVEN_UP: RebuildState.ValueType  # 7
+"""It was given up, or a later one has begun: the new generation does not serve."""
+Global___RebuildState: _TypeAlias = RebuildState  # noqa: Y015
+
 @_typing.final
 class GetPipelineStatusRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
@@ -111,6 +153,7 @@ class GetPipelineStatusResponse(_message.Message):
     SLOT_FIELD_NUMBER: _builtins.int
     VIEW_AGE_FIELD_NUMBER: _builtins.int
     UNAVAILABLE_FIELD_NUMBER: _builtins.int
+    REBUILD_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def as_of(self) -> _timestamp_pb2.Timestamp:
         """When it was looked at."""
@@ -137,6 +180,12 @@ class GetPipelineStatusResponse(_message.Message):
     def unavailable(self) -> _containers.RepeatedCompositeFieldContainer[Global___UnavailablePart]:
         """The parts that did not answer."""
 
+    @_builtins.property
+    def rebuild(self) -> Global___Rebuild:
+        """The rebuild of the view that is under way, or else the last one; absent when there was none, or the view
+        cannot be asked.
+        """
+
     def __init__(
         self,
         *,
@@ -146,10 +195,11 @@ class GetPipelineStatusResponse(_message.Message):
         slot: Global___SlotStatus | None = ...,
         view_age: _duration_pb2.Duration | None = ...,
         unavailable: _abc.Iterable[Global___UnavailablePart] | None = ...,
+        rebuild: Global___Rebuild | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "connector", b"connector", "slot", b"slot", "view_age", b"view_age"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "connector", b"connector", "rebuild", b"rebuild", "slot", b"slot", "view_age", b"view_age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "connector", b"connector", "readers", b"readers", "slot", b"slot", "unavailable", b"unavailable", "view_age", b"view_age"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "connector", b"connector", "readers", b"readers", "rebuild", b"rebuild", "slot", b"slot", "unavailable", b"unavailable", "view_age", b"view_age"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -538,3 +588,248 @@ class DiscardDeadLettersResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DiscardDeadLettersResponse: _TypeAlias = DiscardDeadLettersResponse  # noqa: Y015
+
+@_typing.final
+class StartRebuildRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRebuildRequest: _TypeAlias = StartRebuildRequest  # noqa: Y015
+
+@_typing.final
+class StartRebuildResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REBUILD_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def rebuild(self) -> Global___Rebuild:
+        """The rebuild that was begun, or is gone on with."""
+
+    def __init__(
+        self,
+        *,
+        rebuild: Global___Rebuild | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rebuild", b"rebuild"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rebuild", b"rebuild"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartRebuildResponse: _TypeAlias = StartRebuildResponse  # noqa: Y015
+
+@_typing.final
+class Rebuild(_message.Message):
+    """A rebuild of the view. What it does while it serves, and where it was left, is kept beside the view."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    RUNNING_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    ROW_COUNT_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    ERROR_FIELD_NUMBER: _builtins.int
+    generation: _builtins.str
+    """The generation of the view that it makes."""
+    state: Global___RebuildState.ValueType
+    running: _builtins.bool
+    """Whether a process is at work on it. One that was left, and was begun by StartRebuild, is taken up again
+    some seconds later, unless `error` says otherwise.
+    """
+    kind: _builtins.str
+    """What is copied or compared at present: "items", "locations", "levels", "lots", "reservations", "orders"
+    or "transfers", in this order.
+    """
+    row_count: _builtins.int
+    """Rows of all kinds that were copied or compared, or keys that were removed, in this state."""
+    actor: _builtins.str
+    """Who began it."""
+    error: _builtins.str
+    """Why it stands still, if it does: StartRebuild goes on with it."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """Absent of a rebuild that an earlier version has begun."""
+
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Absent until the end."""
+
+    def __init__(
+        self,
+        *,
+        generation: _builtins.str = ...,
+        state: Global___RebuildState.ValueType = ...,
+        running: _builtins.bool = ...,
+        kind: _builtins.str = ...,
+        row_count: _builtins.int = ...,
+        actor: _builtins.str = ...,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        error: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "end_time", b"end_time", "error", b"error", "generation", b"generation", "kind", b"kind", "row_count", b"row_count", "running", b"running", "start_time", b"start_time", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Rebuild: _TypeAlias = Rebuild  # noqa: Y015
+
+@_typing.final
+class GetReconciliationRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReconciliationRequest: _TypeAlias = GetReconciliationRequest  # noqa: Y015
+
+@_typing.final
+class GetReconciliationResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURRENT_FIELD_NUMBER: _builtins.int
+    LAST_FIELD_NUMBER: _builtins.int
+    CYCLE_COUNT_FIELD_NUMBER: _builtins.int
+    TOTALS_FIELD_NUMBER: _builtins.int
+    WAITING_FOR_FIELD_NUMBER: _builtins.int
+    cycle_count: _builtins.int
+    """How many cycles were finished since the process began."""
+    waiting_for: _builtins.str
+    """Why it does not get on at present, if it does not: it waits for the database or the view."""
+    @_builtins.property
+    def current(self) -> Global___ReconciliationCycle:
+        """The cycle that runs; absent between two."""
+
+    @_builtins.property
+    def last(self) -> Global___ReconciliationCycle:
+        """The last cycle that was finished; absent before the first was."""
+
+    @_builtins.property
+    def totals(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReconciliationCount]:
+        """What all of these have compared, found and put right together; no row of another process's."""
+
+    def __init__(
+        self,
+        *,
+        current: Global___ReconciliationCycle | None = ...,
+        last: Global___ReconciliationCycle | None = ...,
+        cycle_count: _builtins.int = ...,
+        totals: _abc.Iterable[Global___ReconciliationCount] | None = ...,
+        waiting_for: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "last", b"last"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["current", b"current", "cycle_count", b"cycle_count", "last", b"last", "totals", b"totals", "waiting_for", b"waiting_for"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetReconciliationResponse: _TypeAlias = GetReconciliationResponse  # noqa: Y015
+
+@_typing.final
+class ReconciliationCycle(_message.Message):
+    """Everything compared once."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    STEP_FIELD_NUMBER: _builtins.int
+    COUNTS_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """What is compared at present, in words; empty at the end."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp: ...
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """Absent while it runs."""
+
+    @_builtins.property
+    def counts(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReconciliationCount]:
+        """One for each place and kind, also where nothing differs."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The first 20 differences, in words."""
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        step: _builtins.str = ...,
+        counts: _abc.Iterable[Global___ReconciliationCount] | None = ...,
+        findings: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["counts", b"counts", "end_time", b"end_time", "findings", b"findings", "start_time", b"start_time", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationCycle: _TypeAlias = ReconciliationCycle  # noqa: Y015
+
+@_typing.final
+class ReconciliationCount(_message.Message):
+    """What was compared of one kind in one place."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLACE_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    COMPARED_COUNT_FIELD_NUMBER: _builtins.int
+    DRIFT_COUNT_FIELD_NUMBER: _builtins.int
+    REPAIRED_COUNT_FIELD_NUMBER: _builtins.int
+    RETIRED_COUNT_FIELD_NUMBER: _builtins.int
+    place: _builtins.str
+    """"ledger", "lots", "promises" or "read model"."""
+    kind: _builtins.str
+    """Of the ledger "levels" and "entries", of the lots "lots" and "serials", of the promises "levels", of the
+    read model what Rebuild.kind names, and "lists", whose entries are looked at one by one.
+    """
+    compared_count: _builtins.int
+    """How many were looked at; 0 of lots, serials and promises, which are looked at with the ledger's levels,
+    and of lists.
+    """
+    drift_count: _builtins.int
+    """How many differed, and were not only stale."""
+    repaired_count: _builtins.int
+    """How many were only stale in the read model, and were put right."""
+    retired_count: _builtins.int
+    """How many have left the read model, because they were closed long ago."""
+    def __init__(
+        self,
+        *,
+        place: _builtins.str = ...,
+        kind: _builtins.str = ...,
+        compared_count: _builtins.int = ...,
+        drift_count: _builtins.int = ...,
+        repaired_count: _builtins.int = ...,
+        retired_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["compared_count", b"compared_count", "drift_count", b"drift_count", "kind", b"kind", "place", b"place", "repaired_count", b"repaired_count", "retired_count", b"retired_count"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReconciliationCount: _TypeAlias = ReconciliationCount  # noqa: Y015

@@ -26,8 +26,9 @@ if _version_not_supported:
 
 
 class PipelineServiceStub:
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -57,11 +58,22 @@ class PipelineServiceStub:
                 request_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersRequest.SerializeToString,
                 response_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersResponse.FromString,
                 _registered_method=True)
+        self.StartRebuild = channel.unary_unary(
+                '/inventory.admin.v1.PipelineService/StartRebuild',
+                request_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildRequest.SerializeToString,
+                response_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildResponse.FromString,
+                _registered_method=True)
+        self.GetReconciliation = channel.unary_unary(
+                '/inventory.admin.v1.PipelineService/GetReconciliation',
+                request_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationRequest.SerializeToString,
+                response_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationResponse.FromString,
+                _registered_method=True)
 
 
 class PipelineServiceServicer:
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -98,6 +110,24 @@ class PipelineServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StartRebuild(self, request, context):
+        """Begins to make the view anew from the rows, beside the one that serves, or goes on with a rebuild that was
+        left; answers at once, and GetPipelineStatus tells how far it has come. It goes on without the caller,
+        and after the end of the process that does it. One at a time: while another is under way it answers
+        REBUILD_UNDER_WAY, also where that is what an answer that was lost has begun.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetReconciliation(self, request, context):
+        """What the reconciliation of ledger, lots, promises, rows and view has found since its process began; it
+        goes on all the time, cycle after cycle. Safe to repeat.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_PipelineServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -121,6 +151,16 @@ def add_PipelineServiceServicer_to_server(servicer, server):
                     request_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersRequest.FromString,
                     response_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersResponse.SerializeToString,
             ),
+            'StartRebuild': grpc.unary_unary_rpc_method_handler(
+                    servicer.StartRebuild,
+                    request_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildRequest.FromString,
+                    response_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildResponse.SerializeToString,
+            ),
+            'GetReconciliation': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetReconciliation,
+                    request_deserializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationRequest.FromString,
+                    response_serializer=inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'inventory.admin.v1.PipelineService', rpc_method_handlers)
@@ -130,8 +170,9 @@ def add_PipelineServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class PipelineService:
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -233,6 +274,60 @@ class PipelineService:
             '/inventory.admin.v1.PipelineService/DiscardDeadLetters',
             inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersRequest.SerializeToString,
             inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.DiscardDeadLettersResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StartRebuild(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.admin.v1.PipelineService/StartRebuild',
+            inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildRequest.SerializeToString,
+            inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.StartRebuildResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetReconciliation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/inventory.admin.v1.PipelineService/GetReconciliation',
+            inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationRequest.SerializeToString,
+            inventory_dot_admin_dot_v1_dot_pipeline__service__pb2.GetReconciliationResponse.FromString,
             options,
             channel_credentials,
             insecure,

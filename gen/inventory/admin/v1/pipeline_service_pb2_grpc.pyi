@@ -27,8 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class PipelineServiceStub:
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -53,11 +54,22 @@ class PipelineServiceStub:
     """Gives dead letters up for a reason, which is kept for a month; all of them or, with an error, none. May
     answer DEAD_LETTER_NOT_FOUND.
     """
+    StartRebuild: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.StartRebuildRequest, _pipeline_service_pb2.StartRebuildResponse]
+    """Begins to make the view anew from the rows, beside the one that serves, or goes on with a rebuild that was
+    left; answers at once, and GetPipelineStatus tells how far it has come. It goes on without the caller,
+    and after the end of the process that does it. One at a time: while another is under way it answers
+    REBUILD_UNDER_WAY, also where that is what an answer that was lost has begun.
+    """
+    GetReconciliation: _grpc.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetReconciliationRequest, _pipeline_service_pb2.GetReconciliationResponse]
+    """What the reconciliation of ledger, lots, promises, rows and view has found since its process began; it
+    goes on all the time, cycle after cycle. Safe to repeat.
+    """
 
 @_typing.type_check_only
 class PipelineServiceAsyncStub(PipelineServiceStub):
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -79,10 +91,21 @@ class PipelineServiceAsyncStub(PipelineServiceStub):
     """Gives dead letters up for a reason, which is kept for a month; all of them or, with an error, none. May
     answer DEAD_LETTER_NOT_FOUND.
     """
+    StartRebuild: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.StartRebuildRequest, _pipeline_service_pb2.StartRebuildResponse]  # type: ignore[assignment]
+    """Begins to make the view anew from the rows, beside the one that serves, or goes on with a rebuild that was
+    left; answers at once, and GetPipelineStatus tells how far it has come. It goes on without the caller,
+    and after the end of the process that does it. One at a time: while another is under way it answers
+    REBUILD_UNDER_WAY, also where that is what an answer that was lost has begun.
+    """
+    GetReconciliation: _aio.UnaryUnaryMultiCallable[_pipeline_service_pb2.GetReconciliationRequest, _pipeline_service_pb2.GetReconciliationResponse]  # type: ignore[assignment]
+    """What the reconciliation of ledger, lots, promises, rows and view has found since its process began; it
+    goes on all the time, cycle after cycle. Safe to repeat.
+    """
 
 class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Tells operators how changes travel from the database to the view and to the public topics, and deals
-    with the records that a reader of the journal could not take. Every call may answer INVALID_FIELD,
+    """Tells operators how changes travel from the database to the view and to the public topics, and whether
+    ledger, rows and view tell the same; deals with the records that a reader of the journal could not take, and
+    makes the view anew. Every call may answer INVALID_FIELD,
     DEPENDENCY_UNAVAILABLE and DEADLINE_EXCEEDED.
     """
 
@@ -125,6 +148,28 @@ class PipelineServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_pipeline_service_pb2.DiscardDeadLettersResponse, _abc.Awaitable[_pipeline_service_pb2.DiscardDeadLettersResponse]]:
         """Gives dead letters up for a reason, which is kept for a month; all of them or, with an error, none. May
         answer DEAD_LETTER_NOT_FOUND.
+        """
+
+    @_abc_1.abstractmethod
+    def StartRebuild(
+        self,
+        request: _pipeline_service_pb2.StartRebuildRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.StartRebuildResponse, _abc.Awaitable[_pipeline_service_pb2.StartRebuildResponse]]:
+        """Begins to make the view anew from the rows, beside the one that serves, or goes on with a rebuild that was
+        left; answers at once, and GetPipelineStatus tells how far it has come. It goes on without the caller,
+        and after the end of the process that does it. One at a time: while another is under way it answers
+        REBUILD_UNDER_WAY, also where that is what an answer that was lost has begun.
+        """
+
+    @_abc_1.abstractmethod
+    def GetReconciliation(
+        self,
+        request: _pipeline_service_pb2.GetReconciliationRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_pipeline_service_pb2.GetReconciliationResponse, _abc.Awaitable[_pipeline_service_pb2.GetReconciliationResponse]]:
+        """What the reconciliation of ledger, lots, promises, rows and view has found since its process began; it
+        goes on all the time, cycle after cycle. Safe to repeat.
         """
 
 def add_PipelineServiceServicer_to_server(servicer: PipelineServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

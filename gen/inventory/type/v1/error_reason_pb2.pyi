@@ -190,6 +190,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_LOCATION_NOT_ALLOWED: _ErrorReason.ValueType  # 48
     """PERMISSION_DENIED. The caller acts at other locations. Metadata: location_id."""
+    ERROR_REASON_REBUILD_UNDER_WAY: _ErrorReason.ValueType  # 49
+    """FAILED_PRECONDITION. Another rebuild of the view is under way. Metadata: generation (that it makes), state
+    (as JOINING), actor (who began it).
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -365,4 +369,8 @@ password, and repeat with the new token.
 """
 ERROR_REASON_LOCATION_NOT_ALLOWED: ErrorReason.ValueType  # 48
 """PERMISSION_DENIED. The caller acts at other locations. Metadata: location_id."""
+ERROR_REASON_REBUILD_UNDER_WAY: ErrorReason.ValueType  # 49
+"""FAILED_PRECONDITION. Another rebuild of the view is under way. Metadata: generation (that it makes), state
+(as JOINING), actor (who began it).
+"""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
