@@ -48,7 +48,7 @@ logs: venv ## Follow the logs (NAME=command: of one process)
 
 .PHONY: restart
 restart: venv ## Restart Inventory's services, to take up changed code (NAME=command: one process)
-	@$(PYTHON) -m stack restart $(or $(NAME),command projector relay pipeline query)
+	@$(PYTHON) -m stack restart $(or $(NAME),command projector projector-standby relay pipeline query)
 
 .PHONY: down
 down: venv ## Stop the stack; its data stays

@@ -148,7 +148,7 @@ class PipelineSettings(ServerSettings):
     )
     readers: str = Field(
         pattern=r"^[^=,\s]+=[^=,\s]+(,[^=,\s]+=[^=,\s]+)*$",
-        description="the readers of the journal, as GROUP=HOST:PORT of its health, separated by commas",
+        description="the processes of the readers, as GROUP=HOST:PORT of its health, separated by commas",
     )
     topic: str = Field("inventory.journal", description="the journal; one partition")
     dead_letters_topic: str = Field(

@@ -99,6 +99,8 @@ class JournalConsumer:
         self._partition: int | None = None
         self._failure: Exception | None = None
         self.reading = False
+        self._has_joined = False
+        self._is_member = False
         self._consumer.subscribe(
             [topic], on_assign=self._on_assign, on_revoke=self._on_revoke, on_lost=self._on_revoke
         )
@@ -112,6 +114,11 @@ class JournalConsumer:
     def assigned(self) -> bool:
         """Whether the group has given this member the partition."""
         return self._partition is not None
+
+    @property
+    def standing_by(self) -> bool:
+        """Whether another member of the group has the partition, as of the last `poll`."""
+        return self._is_member and not self.assigned
 
     def source(self) -> str:
         """Return the name of what is assigned: the topic with its id, and the partition.
@@ -155,6 +162,7 @@ class JournalConsumer:
         if self._failure is not None:
             raise self._failure
         first = self._consumer.poll(timeout)
+        self._note_membership()
         if first is None:
             return []
         records: list[Record] = []
@@ -209,8 +217,13 @@ class JournalConsumer:
             raise RuntimeError("no partition is assigned")
         return TopicPartition(self._topic, self._partition, offset)
 
+    def _note_membership(self) -> None:
+        # A member whose session has run out, for the broker is away, has no id until it has joined again.
+        self._is_member = self._has_joined and (self.assigned or bool(self._consumer.memberid()))
+
     def _on_assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._partition = partitions[0].partition if partitions else None
+        self._has_joined = True
         log.info("assigned", topic=self._topic, partitions=[one.partition for one in partitions])
         # Nothing yet: it is read from where `read_from` says.
         consumer.assign([])
@@ -218,6 +231,7 @@ class JournalConsumer:
 
     def _on_revoke(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         self._partition = None
+        self._has_joined = False
         self.reading = False
         log.info("revoked", topic=self._topic, partitions=[one.partition for one in partitions])
         consumer.unassign()

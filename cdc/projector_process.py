@@ -35,7 +35,7 @@ from query_svc.read_model import (
     connect_generations_writer,
 )
 from serving import logs, server, settings, tasks
-from serving.health import Dependency
+from serving.health import Dependency, Role
 
 POLL_SECONDS = 0.25
 SETTLE_SECONDS = 1.0
@@ -62,7 +62,7 @@ log = structlog.get_logger()
 
 
 class NotReadingError(Exception):
-    """The group has not given this process the journal, or it does not get on with it."""
+    """The process neither reads the journal nor stands by, or it does not get on with it."""
 
 
 class Projector:
@@ -131,9 +131,14 @@ class Projector:
         """Make `run` return soon."""
         self._stopping = True
 
+    @property
+    def active(self) -> bool:
+        """Whether the group has given this process the journal, and it reads it."""
+        return self._consumer.reading
+
     async def check(self) -> None:
-        """Return when the journal is being read and Redis answers; raise when not."""
-        if self._failures or not self._consumer.reading:
+        """Return when it reads the journal, or stands by, and Redis answers; raise when not."""
+        if self._failures or not (self._consumer.reading or self._consumer.standing_by):
             raise NotReadingError
         await self._writer.ping()
 
@@ -250,7 +255,8 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
             task.add_done_callback(_end_process)
         try:
             dependencies = [Dependency("projector", projector.check), Dependency("dead-letters", box.check)]
-            yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={})
+            roles = [Role("active", lambda: projector.active)]
+            yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={}, roles=roles)
         finally:
             projector.stop()
             await tasks.end(repairing)

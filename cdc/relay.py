@@ -81,6 +81,11 @@ class Relay:
         """Whether the group has given this relay the journal, and it follows it."""
         return self._getting_on and self._consumer.reading
 
+    @property
+    def standing_by(self) -> bool:
+        """Whether another relay has the journal, and this one would take over."""
+        return self._consumer.standing_by
+
     def run(self) -> None:
         """Follow the journal; return after `stop`, with the group left."""
         failures = 0

@@ -21,7 +21,7 @@ from cdc.publisher import Publisher
 from cdc.relay import Relay
 from cdc.schemas import IncompatibleSchemaError, RegistryUnavailableError
 from serving import logs, server, settings, tasks
-from serving.health import Dependency
+from serving.health import Dependency, Role
 
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 5.0
@@ -51,7 +51,7 @@ async def end_if_stuck(relay: Steps, stuck_seconds: float) -> None:
 
 
 class NotReadingError(Exception):
-    """The group has not given this process the journal, or it does not read it yet."""
+    """The process neither reads the journal, or not yet, nor stands by."""
 
 
 class RelayProcess:
@@ -90,9 +90,14 @@ class RelayProcess:
         if self._relay is not None:
             self._relay.stop()
 
+    @property
+    def active(self) -> bool:
+        """Whether the group has given this process the journal, and it follows it."""
+        return self._relay is not None and self._relay.reading
+
     async def check(self) -> None:
-        """Return when the journal is being read; raise when not."""
-        if self._relay is None or not self._relay.reading:
+        """Return when it reads the journal, or stands by; raise when not."""
+        if self._relay is None or not (self._relay.reading or self._relay.standing_by):
             raise NotReadingError
 
     async def _frames(self) -> dict[str, bytes] | None:
@@ -121,7 +126,8 @@ async def assemble(config: RelaySettings) -> AsyncIterator[server.GrpcServer]:
     running.add_done_callback(_end_process)
     try:
         dependencies = [Dependency("relay", process.check), Dependency("dead-letters", process.box.check)]
-        yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={})
+        roles = [Role("active", lambda: process.active)]
+        yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={}, roles=roles)
     finally:
         process.stop()
         await running

@@ -14,7 +14,7 @@ from serving import tasks
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-__all__ = ["Dependency", "HealthMonitor"]
+__all__ = ["Dependency", "HealthMonitor", "Role"]
 
 _log = structlog.get_logger()
 
@@ -32,19 +32,28 @@ class Dependency:
     required: bool = True
 
 
+@dataclass(frozen=True)
+class Role:
+    """What this process may be among its like, such as the one that is active. It is well without it."""
+
+    name: str
+    is_held: Callable[[], bool]
+
+
 class HealthMonitor:
     """Keeps the statuses of grpc.health.v1 true.
 
     The names are "" (overall), each of `services`, which are SERVING while every required dependency
-    answers, and each dependency's own name. All are NOT_SERVING until the first answers are in and from
-    `shut_down` on. Dependencies are asked every `interval` seconds; one that takes more than `timeout`
-    seconds has failed.
+    answers, each dependency's own name, and each role's, SERVING while it is held. All are NOT_SERVING until
+    the first answers are in and from `shut_down` on. Dependencies are asked every `interval` seconds; one
+    that takes more than `timeout` seconds has failed.
     """
 
     def __init__(
         self,
         services: Sequence[str],
         dependencies: Sequence[Dependency],
+        roles: Sequence[Role] = (),
         *,
         interval: float = 1.0,
         timeout: float = 1.0,
@@ -52,6 +61,8 @@ class HealthMonitor:
         self.servicer = health.aio.HealthServicer()
         self._services = ("", *services)
         self._dependencies = dependencies
+        self._roles = roles
+        self._held: dict[str, bool] = {}
         self._interval = interval
         self._timeout = timeout
         self._answering: dict[str, bool] = {}
@@ -59,7 +70,8 @@ class HealthMonitor:
 
     async def start(self) -> None:
         """Report NOT_SERVING and begin to ask."""
-        for name in (*self._services, *(dependency.name for dependency in self._dependencies)):
+        dependencies = (dependency.name for dependency in self._dependencies)
+        for name in (*self._services, *dependencies, *(role.name for role in self._roles)):
             await self.servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
         self._task = asyncio.create_task(self._watch(), name="health")
 
@@ -76,6 +88,9 @@ class HealthMonitor:
             for dependency, answering in zip(self._dependencies, answers, strict=True):
                 await self._set(dependency.name, serving=answering)
                 serving = serving and (answering or not dependency.required)
+            # Before the services: who sees these serve knows the role too.
+            for role in self._roles:
+                await self._set(role.name, serving=self._holds(role))
             for service in self._services:
                 await self._set(service, serving=serving)
             await asyncio.sleep(self._interval)
@@ -95,6 +110,13 @@ class HealthMonitor:
             else:
                 _log.warning("dependency does not answer", dependency=dependency.name, cause=repr(cause))
         return answering
+
+    def _holds(self, role: Role) -> bool:
+        held = role.is_held()
+        if self._held.get(role.name) is not held:
+            self._held[role.name] = held
+            _log.info("role taken" if held else "role not held", role=role.name)
+        return held
 
     async def _set(self, name: str, *, serving: bool) -> None:
         response = health_pb2.HealthCheckResponse

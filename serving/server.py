@@ -16,6 +16,7 @@ from serving.audit import Nowhere
 from serving.guard import guard_of
 from serving.health import HealthMonitor
 from serving.interceptor import CallInterceptor, CallLimits
+from serving.metrics import MetricsPage
 from serving.reflection import add_reflection_to_server
 from serving.settings import split_address
 from serving.tls import CertificateError, PeerInterceptor, server_credentials
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
     from serving.audit import Recorder
-    from serving.health import Dependency
+    from serving.health import Dependency, Role
+    from serving.metrics import Collector
     from serving.settings import ServerSettings
 
 __all__ = ["GrpcServer", "ListenError", "Service", "run"]
@@ -52,10 +54,11 @@ class Service:
 class GrpcServer:
     """A gRPC server with the given services, health and reflection.
 
-    `dependencies` decide its health (see HealthMonitor). An exception that a handler lets out is
+    `dependencies` and `roles` decide its health (see HealthMonitor). An exception that a handler lets out is
     answered as its kind says in `unavailable`, which names the part that failed, and otherwise as a
     fault of ours (see CallInterceptor). Refused calls leave an entry with the `recorder`, those of the
-    methods `audited` also when they are answered. To be made inside a running event loop.
+    methods `audited` also when they are answered. `collectors` tell what the page of metrics shows beside the
+    process's own figures. To be made inside a running event loop.
     """
 
     def __init__(  # noqa: PLR0913 - each is named by whoever calls
@@ -67,8 +70,12 @@ class GrpcServer:
         unavailable: Mapping[type[Exception], str],
         recorder: Recorder | None = None,
         audited: Collection[str] = (),
+        roles: Sequence[Role] = (),
+        collectors: Sequence[Collector] = (),
     ) -> None:
         self._settings = settings
+        self._collectors = collectors
+        self._metrics: MetricsPage | None = None
         limits = CallLimits(
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
@@ -79,7 +86,7 @@ class GrpcServer:
         if settings.serves_tls:
             interceptors.insert(0, PeerInterceptor(settings.tls_peer))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
-        self._health = HealthMonitor([service.full_name for service in services], dependencies)
+        self._health = HealthMonitor([service.full_name for service in services], dependencies, roles)
         for service in services:
             service.add_to_server(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
@@ -100,6 +107,8 @@ class GrpcServer:
             raise ListenError(str(error)) from error
         except RuntimeError as error:
             raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
+        if self._settings.metrics_listen is not None:
+            self._metrics = _metrics_page(self._settings.metrics_listen, self._collectors)
         await self._health.start()
         await self._server.start()
         _log.info("listening", host=split_address(address)[0], port=port)
@@ -112,7 +121,16 @@ class GrpcServer:
         await asyncio.sleep(self._settings.drain_seconds)
         self._calls.end_streams()
         await self._server.stop(self._settings.grace_seconds)
+        if self._metrics is not None:
+            await self._metrics.close()
         _log.info("stopped")
+
+
+def _metrics_page(address: str, collectors: Sequence[Collector]) -> MetricsPage:
+    try:
+        return MetricsPage(*split_address(address), collectors)
+    except OSError as error:
+        raise ListenError(f"cannot listen on {address} for metrics: {error.strerror}") from error
 
 
 def _options(settings: ServerSettings) -> list[tuple[str, int]]:

@@ -70,6 +70,9 @@ class ServerSettings(Settings, IdentitySettings, TlsSettings):
 
     listen: ListenAddress = Field(description="host:port to serve gRPC on; port 0 takes a free one")
     workers: int = Field(1, ge=1, le=64, description="server processes that share the port")
+    metrics_listen: ListenAddress | None = Field(
+        None, description="host:port on the loopback for Prometheus to read metrics from; off if not set"
+    )
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="least severe level that is logged; debug logs every call"
     )
@@ -101,6 +104,16 @@ class ServerSettings(Settings, IdentitySettings, TlsSettings):
     def _workers_share_a_known_port(self) -> Self:
         if self.workers > 1 and split_address(self.listen)[1] == 0:
             raise ValueError("several workers cannot listen on port 0")
+        return self
+
+    @model_validator(mode="after")
+    def _metrics_are_of_one_process(self) -> Self:
+        if self.metrics_listen is None:
+            return self
+        if self.workers > 1:
+            raise ValueError("several workers cannot share metrics_listen: each has figures of its own")
+        if not is_loopback(split_address(self.metrics_listen)[0]):
+            raise ValueError("metrics_listen must be on the loopback: nobody is asked there who they are")
         return self
 
     @model_validator(mode="after")

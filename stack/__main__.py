@@ -60,13 +60,16 @@ def status() -> None:
         )
         raise typer.Exit(1)
     states = supervisor.states()
-    table = Table("process", "state", "pid", "uptime", "address", title=f"stack {home.name}")
+    table = Table("process", "state", "role", "pid", "uptime", "address", title=f"stack {home.name}")
     for program in _programs(home):
         one = states[program.name]
         address = home.ports.address(program.listeners[0]) if program.listeners else ""
         minutes, seconds = divmod(one.uptime, 60)
         pid = str(one.pid) if one.pid else ""
-        table.add_row(one.name, one.state, pid, f"{minutes}:{seconds:02}" if one.uptime else "", address)
+        role = program.role() if program.role and one.state == "RUNNING" else ""
+        table.add_row(
+            one.name, one.state, role, pid, f"{minutes}:{seconds:02}" if one.uptime else "", address
+        )
     console.print(table)
     if any(one.state != "RUNNING" for one in states.values()):
         raise typer.Exit(1)
@@ -249,6 +252,10 @@ def _existing() -> Home:
 def _addresses(home: Home) -> Table:
     at = Addresses(home)
     table = Table("what", "address", title=f"stack {home.name}")
+    others = ", ".join(
+        f"{at.metrics(name).rpartition(':')[2]} ({name})"
+        for name in ("command", "query", "projector", "projector-standby", "relay")
+    )
     rows = {
         "gRPC, all services": f"https://{at.edge}",
         "its authority (--cacert)": str(Certificates(home).ca.relative_to(CHECKOUT)),
@@ -260,6 +267,7 @@ def _addresses(home: Home) -> Table:
         "Kafka Connect": at.connect_url,
         "schema registry": at.registry_url,
         "issuer of tokens": at.issuer,
+        "metrics": f"http://{at.metrics('pipeline')}/metrics, and {others}",
         "passwords": str(home.folder / "secrets.env"),
         "logs": str(home.logs),
     }

@@ -46,6 +46,11 @@ class Addresses:
         return self.home.ports.address("projector")
 
     @property
+    def projector_standby(self) -> str:
+        """`host:port` of the health service of the other projector: one of the two reads."""
+        return self.home.ports.address("projector_standby")
+
+    @property
     def relay(self) -> str:
         """`host:port` of the relay's health service."""
         return self.home.ports.address("relay")
@@ -79,6 +84,10 @@ class Addresses:
     def registry_url(self) -> str:
         """URL of the schema registry; its Confluent interface is below `/apis/ccompat/v7`."""
         return f"http://{self.home.ports.address('registry')}"
+
+    def metrics(self, program: str) -> str:
+        """`host:port` of the page of metrics of a program of Inventory's."""
+        return self.home.ports.address(f"{program.replace('-', '_')}_metrics")
 
     def postgres_url(self, role: str) -> str:
         """Return the database URL, password included, of one of ROLES or of `postgres`, the superuser."""

@@ -36,7 +36,14 @@ OFFSETS = {
     "pipeline_sidecar": 20,
     "pipeline_sidecar_admin": 21,
     "issuer": 30,
-    # 22-29, 31-39: kept free for the services to come and for metrics.
+    "projector_standby": 31,
+    "command_metrics": 32,
+    "query_metrics": 33,
+    "projector_metrics": 34,
+    "projector_standby_metrics": 35,
+    "relay_metrics": 36,
+    "pipeline_metrics": 37,
+    # The others are kept free for the services to come.
 }
 
 

@@ -42,6 +42,8 @@ class Program:
     patience: float = 150
     stop_signal: str = "TERM"
     stop_wait: int = 20
+    # What it is among its like at present, where several run of which one is active.
+    role: Callable[[], str] | None = None
     # Standard output is kept apart from standard error, in `<name>-access.log`.
     access_log: bool = False
 
@@ -170,40 +172,31 @@ def services(home: Home) -> list[Part]:
             readiness.grpc_health(at.command, at.tls("command")),
             # After the connector: nothing may commit before somebody reads the journal.
             needs=("connector", "topics", "certificates"),
-            listeners=("command",),
+            listeners=("command", "command_metrics"),
             environment={
                 "INVENTORY_COMMAND_LISTEN": at.command,
                 "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
                 "INVENTORY_COMMAND_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_COMMAND_WORKERS": workers,
+                **_metrics(at, "command", "INVENTORY_COMMAND_"),
                 "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_COMMAND", "command"),
             },
         ),
-        Program(
-            "projector",
-            _python("cdc", "projector"),
-            readiness.grpc_health(at.projector),
-            needs=("topics", "valkey"),
-            listeners=("projector",),
-            environment={
-                "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
-                "INVENTORY_CDC_REDIS_URL": at.redis_url,
-                "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
-                "INVENTORY_CDC_LISTEN": at.projector,
-            },
-        ),
+        _projector(at, "projector", at.projector),
+        _projector(at, "projector-standby", at.projector_standby),
         Program(
             "relay",
             _python("cdc", "relay"),
             readiness.grpc_health(at.relay),
             needs=("topics", "subjects"),
-            listeners=("relay",),
+            listeners=("relay", "relay_metrics"),
             environment={
                 "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_CDC_REGISTRY_URL": f"{at.registry_url}/apis/ccompat/v7",
                 "INVENTORY_CDC_LISTEN": at.relay,
+                **_metrics(at, "relay", "INVENTORY_CDC_"),
             },
         ),
         Program(
@@ -211,13 +204,14 @@ def services(home: Home) -> list[Part]:
             _python("query_svc"),
             readiness.grpc_health(at.query, at.tls("query")),
             needs=("database", "valkey", "certificates"),
-            listeners=("query",),
+            listeners=("query", "query_metrics"),
             environment={
                 "INVENTORY_QUERY_LISTEN": at.query,
                 "INVENTORY_QUERY_REDIS_URL": at.redis_url,
                 "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
                 "INVENTORY_QUERY_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_QUERY_WORKERS": workers,
+                **_metrics(at, "query", "INVENTORY_QUERY_"),
                 "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_QUERY", "query"),
             },
@@ -227,15 +221,22 @@ def services(home: Home) -> list[Part]:
             _python("cdc", "pipeline"),
             readiness.grpc_health(at.pipeline, at.tls("pipeline")),
             needs=("database", "topics", "valkey", "certificates"),
-            listeners=("pipeline",),
+            listeners=("pipeline", "pipeline_metrics"),
             environment={
                 "INVENTORY_CDC_LISTEN": at.pipeline,
+                **_metrics(at, "pipeline", "INVENTORY_CDC_"),
                 "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
                 "INVENTORY_CDC_CONNECT_URL": at.connect_url,
                 "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
                 "INVENTORY_CDC_AUDIT_DATABASE_URL": at.postgres_url("audit"),
                 "INVENTORY_CDC_REDIS_URL": at.redis_url,
-                "INVENTORY_CDC_READERS": (f"inventory.projector={at.projector},inventory.relay={at.relay}"),
+                "INVENTORY_CDC_READERS": ",".join(
+                    [
+                        f"inventory.projector={at.projector}",
+                        f"inventory.projector={at.projector_standby}",
+                        f"inventory.relay={at.relay}",
+                    ]
+                ),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_CDC", "pipeline"),
             },
@@ -256,7 +257,7 @@ def services(home: Home) -> list[Part]:
                 ),
                 readiness.grpc_listener(at.edge, at.tls()),
             ),
-            needs=(*map(envoy_proxy.sidecar, envoy_proxy.SERVICES), "projector"),
+            needs=(*map(envoy_proxy.sidecar, envoy_proxy.SERVICES), "projector", "projector-standby"),
             listeners=("edge", "edge_admin"),
             prepare=partial(envoy_proxy.prepare_edge, home),
             access_log=True,
@@ -289,6 +290,32 @@ def _tls(certificates: Certificates, prefix: str, service: str) -> dict[str, str
         f"{prefix}_TLS_CA": str(certificates.ca),
         f"{prefix}_TLS_PEER": spiffe_id(service),
     }
+
+
+def _projector(at: Addresses, name: str, address: str) -> Program:
+    """Return one of the projectors, of which one reads and the others stand by."""
+    listener = name.replace("-", "_")
+    return Program(
+        name,
+        _python("cdc", "projector"),
+        readiness.grpc_health(address),
+        needs=("topics", "valkey"),
+        listeners=(listener, f"{listener}_metrics"),
+        environment={
+            "INVENTORY_CDC_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+            "INVENTORY_CDC_REDIS_URL": at.redis_url,
+            "INVENTORY_CDC_DATABASE_URL": at.postgres_url("query"),
+            "INVENTORY_CDC_LISTEN": address,
+            **_metrics(at, name, "INVENTORY_CDC_"),
+        },
+        role=readiness.grpc_role(address),
+    )
+
+
+def _metrics(at: Addresses, name: str, prefix: str) -> dict[str, str]:
+    """Return where a program of Inventory's shows its metrics; several workers cannot share a page."""
+    alone = os.environ.get("INVENTORY_STACK_WORKERS", "1") == "1"
+    return {f"{prefix}METRICS_LISTEN": at.metrics(name)} if alone else {}
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -136,6 +136,20 @@ def grpc_health(address: str, tls: Tls | None = None) -> Check:
     return check
 
 
+def grpc_role(address: str) -> Callable[[], str]:
+    """Tell "active" or "standby" as the health of a program says, "" where it does not answer."""
+
+    def role() -> str:
+        with _channel(address, None) as channel:
+            try:
+                reply = _health(channel, "active")
+            except grpc.RpcError:
+                return ""
+        return "active" if reply.status == health_pb2.HealthCheckResponse.SERVING else "standby"
+
+    return role
+
+
 def grpc_listener(address: str, tls: Tls) -> Check:
     """Ready when a server answers a gRPC call, be it with UNIMPLEMENTED."""
 
@@ -160,10 +174,11 @@ def _channel(address: str, tls: Tls | None) -> grpc.Channel:
     return grpc.secure_channel(address, tls.credentials(), options=options)
 
 
-def _health(channel: grpc.Channel) -> health_pb2.HealthCheckResponse:
+def _health(channel: grpc.Channel, service: str = "") -> health_pb2.HealthCheckResponse:
     # The published stubs know this package's classes for asyncio only.
     call = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
-    return cast("health_pb2.HealthCheckResponse", call(health_pb2.HealthCheckRequest(), timeout=PATIENCE))
+    request = health_pb2.HealthCheckRequest(service=service)
+    return cast("health_pb2.HealthCheckResponse", call(request, timeout=PATIENCE))
 
 
 def status_of(error: grpc.RpcError) -> tuple[grpc.StatusCode, str]:

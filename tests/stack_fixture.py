@@ -21,6 +21,7 @@ from stack.programs import Part, Program
 # Beyond the developer's default ports and below the range the system gives to outgoing connections.
 FIRST_BASE = 17400
 LAST_BASE = 32000
+PROJECTORS = ("projector", "projector-standby")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,17 @@ class RunningStack(Addresses):
         while orphans.pid(self.home, name) == pid and time.monotonic() < deadline:
             time.sleep(0.01)
         return pid
+
+    def active_projector(self) -> str:
+        """Return the name of the projector that reads, waiting for one that takes over."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            for name in PROJECTORS:
+                role = self.program(name).role
+                if role is not None and role() == "active":
+                    return name
+            time.sleep(0.05)
+        raise AssertionError("no projector reads")
 
     def pid(self, name: str) -> int:
         """Return the id of a program's process, waiting a moment for one that is being restarted."""

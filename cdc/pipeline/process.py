@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
@@ -11,6 +11,7 @@ from functools import partial
 from typing import TypeVar
 
 import httpx
+from prometheus_client.metrics_core import Metric
 
 from audit.writer import recording
 from cdc.config import PipelineSettings
@@ -18,6 +19,7 @@ from cdc.dead_letter_topic import DeadLettersUnavailableError, DeadLetterTopic
 from cdc.pipeline.database import PipelineDatabase
 from cdc.pipeline.lag import Lags
 from cdc.pipeline.letters import Letters
+from cdc.pipeline.metrics import pipeline_metrics, reconciliation_metrics
 from cdc.pipeline.readers import Readers
 from cdc.pipeline.rebuilding import RebuildRunner
 from cdc.pipeline.service import Pipeline
@@ -30,6 +32,7 @@ from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServ
 from query_svc.read_model import ReadModelUnavailableError, Retention, connect, connect_generations
 from serving import logs, server, settings, tasks
 from serving.health import Dependency
+from serving.metrics import AskedMetrics
 from serving.validation import warm
 
 T = TypeVar("T")
@@ -37,6 +40,7 @@ T = TypeVar("T")
 AUDITED = (
     "/inventory.admin.v1.PipelineService/ReplayDeadLetters",
     "/inventory.admin.v1.PipelineService/DiscardDeadLetters",
+    "/inventory.admin.v1.PipelineService/StartRebuild",
 )
 """The commands among the methods."""
 
@@ -100,6 +104,13 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
             rebuilds=rebuilds,
             counts=lambda: asyncio.wait_for(call(letters.counts), config.ask_seconds),
         )
+
+        async def metrics() -> Sequence[Metric]:
+            return [
+                *pipeline_metrics(await status.read()),
+                *reconciliation_metrics(reconciler.status),
+            ]
+
         pipeline = Pipeline(status, letters, call, rebuilds, reconciler.status)
         try:
             yield server.GrpcServer(
@@ -123,6 +134,7 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                     PublishError: "broker",
                     ReadModelUnavailableError: "read model",
                 },
+                collectors=[AskedMetrics(metrics, 2 * config.ask_seconds)],
             )
         finally:
             await tasks.end(*running)
@@ -140,9 +152,13 @@ def _end_process(task: asyncio.Task[None]) -> None:
         signal.raise_signal(signal.SIGTERM)
 
 
-def _addresses(readers: str) -> dict[str, str]:
-    """Return the address of each reader in GROUP=HOST:PORT, separated by commas."""
-    return dict(one.split("=", 1) for one in readers.split(","))
+def _addresses(readers: str) -> dict[str, list[str]]:
+    """Return the addresses of each reader in GROUP=HOST:PORT, separated by commas."""
+    found: dict[str, list[str]] = {}
+    for one in readers.split(","):
+        name, address = one.split("=", 1)
+        found.setdefault(name, []).append(address)
+    return found
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """What the readers of the journal say of themselves."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -9,8 +9,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from inventory.admin.v1.pipeline_service_pb2 import (
     READER_STATE_HALTED,
     READER_STATE_READING,
+    READER_STATE_STANDING_BY,
     READER_STATE_UNREACHABLE,
     READER_STATE_WAITING,
+    ReaderProcess,
     ReaderState,
 )
 
@@ -20,24 +22,31 @@ _OPTIONS = (
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 500),
 )
-SERVING = health_pb2.HealthCheckResponse.SERVING
-NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+# What most says how a reader stands comes first.
+_ORDER = (READER_STATE_READING, READER_STATE_HALTED, READER_STATE_WAITING, READER_STATE_STANDING_BY)
 
 
 class Readers:
-    """Asks the health of the readers, by their names and addresses. Close it."""
+    """Asks the health of the readers' processes, by the readers' names and the addresses. Close it."""
 
-    def __init__(self, addresses: Mapping[str, str], timeout: float) -> None:
+    def __init__(self, addresses: Mapping[str, Sequence[str]], timeout: float) -> None:
         self.names = tuple(addresses)
+        self._addresses = addresses
         self._timeout = timeout
         self._channels = {
-            name: grpc.aio.insecure_channel(address, options=_OPTIONS) for name, address in addresses.items()
+            address: grpc.aio.insecure_channel(address, options=_OPTIONS)
+            for several in addresses.values()
+            for address in several
         }
 
-    async def states(self) -> dict[str, ReaderState.ValueType]:
-        """Return what each of them does."""
+    async def processes(self) -> dict[str, list[ReaderProcess]]:
+        """Return what each process of each reader does."""
         found = await asyncio.gather(*(self._state(channel) for channel in self._channels.values()))
-        return dict(zip(self.names, found, strict=True))
+        states = dict(zip(self._channels, found, strict=True))
+        return {
+            name: [ReaderProcess(address=address, state=states[address]) for address in several]
+            for name, several in self._addresses.items()
+        }
 
     async def close(self) -> None:
         """Close the connections."""
@@ -45,14 +54,24 @@ class Readers:
             await channel.close()
 
     async def _state(self, channel: grpc.aio.Channel) -> ReaderState.ValueType:
-        # The published stubs know this package's classes for servers only.
-        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
         try:
-            overall = await check(health_pb2.HealthCheckRequest(), timeout=self._timeout)
-            if overall.status == SERVING:
-                return READER_STATE_READING
-            request = health_pb2.HealthCheckRequest(service="dead-letters")
-            room = await check(request, timeout=self._timeout)
+            if await self._serves(channel, ""):
+                active = await self._serves(channel, "active")
+                return READER_STATE_READING if active else READER_STATE_STANDING_BY
+            has_room = await self._serves(channel, "dead-letters")
         except grpc.aio.AioRpcError:
             return READER_STATE_UNREACHABLE
-        return READER_STATE_HALTED if room.status == NOT_SERVING else READER_STATE_WAITING
+        return READER_STATE_WAITING if has_room else READER_STATE_HALTED
+
+    async def _serves(self, channel: grpc.aio.Channel, name: str) -> bool:
+        # The published stubs know this package's classes for servers only.
+        check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
+        answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
+        return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def state_of(processes: Sequence[ReaderProcess]) -> ReaderState.ValueType:
+    """Return how a reader stands whose processes do."""
+    states = {process.state for process in processes}
+    state = next((state for state in _ORDER if state in states), READER_STATE_UNREACHABLE)
+    return READER_STATE_WAITING if state == READER_STATE_STANDING_BY else state

@@ -10,7 +10,7 @@ import httpx
 from cdc.dead_letter_topic import DeadLettersUnavailableError
 from cdc.pipeline.database import DatabaseUnavailableError, PipelineDatabase
 from cdc.pipeline.lag import BrokerUnavailableError, Lags
-from cdc.pipeline.readers import Readers
+from cdc.pipeline.readers import Readers, state_of
 from cdc.pipeline.rebuilding import RebuildRunner
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from query_svc.read_model import ReadModel, ReadModelUnavailableError
@@ -69,8 +69,8 @@ class PipelineStatus:
                 away.append(pb.UnavailablePart(part=part, cause=cause))
                 return None
 
-        states, lags, counts, connector, slot, shown = await asyncio.gather(
-            self._readers.states(),
+        processes, lags, counts, connector, slot, shown = await asyncio.gather(
+            self._readers.processes(),
             ask("broker", asyncio.to_thread(self._lags.of, self._readers.names)),
             ask("dead letters", self._counts()),
             ask("connector", self._connector()),
@@ -78,7 +78,7 @@ class PipelineStatus:
             ask("read model", self._of_view()),
         )
         for name in self._readers.names:
-            reader = answer.readers.add(name=name, state=states[name])
+            reader = answer.readers.add(name=name, state=state_of(processes[name]), processes=processes[name])
             reader.partitions.extend((lags or {}).get(name, ()))
             reader.dead_letter_count = (counts or {}).get(name, 0)
         if connector is not None:

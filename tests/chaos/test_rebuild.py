@@ -76,7 +76,7 @@ async def test_a_rebuild_that_is_killed_again_and_again_serves_all_the_time(stac
         for turn in range(4):
             assert await run(rng.uniform(0.8, 3.0) + (LEASE_SECONDS if turn else 0)) is None
             if turn == 1:
-                await asyncio.to_thread(stack.kill, "projector")
+                await asyncio.to_thread(stack.kill, await asyncio.to_thread(stack.active_projector))
         assert await run(60) == 0
         assert not shopping.done(), shopping.exception()
         shopping.cancel()

@@ -92,7 +92,7 @@ class Market:
 
 async def slow_down(stack: RunningStack, rng: random.Random, until: float) -> None:
     """Let the projector sleep now and then, for less and for more than readers wait."""
-    pid = stack.pid("projector")
+    pid = stack.pid(stack.active_projector())
     while time.monotonic() < until:
         os.kill(pid, signal.SIGSTOP)
         try:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from uuid import uuid4
 
+import httpx
 import pytest
 
 from cdc.topics import STOCK_EVENTS
@@ -43,11 +44,28 @@ async def test_everything_runs_and_the_view_is_fresh(client: InventoryClient) ->
         ("inventory.relay", pb.READER_STATE_READING),
     ]
     assert all(len(one.partitions) == 1 for one in status.readers)
+    projectors, relays = (sorted(one.state for one in reader.processes) for reader in status.readers)
+    assert projectors == [pb.READER_STATE_READING, pb.READER_STATE_STANDING_BY]
+    assert relays == [pb.READER_STATE_READING]
     assert status.connector.state == "RUNNING"
     assert [task.state for task in status.connector.tasks] == ["RUNNING"]
     assert status.slot.active
     assert status.slot.wal_status in {"reserved", "extended"}
     assert not status.unavailable
+
+
+async def test_every_process_shows_its_metrics_and_the_pipeline_no_drift(stack: RunningStack) -> None:
+    async with httpx.AsyncClient(trust_env=False, timeout=PATIENCE) as browser:
+        for name in ("command", "query", "projector", "projector-standby", "relay", "pipeline"):
+            page = (await browser.get(f"http://{stack.metrics(name)}/metrics")).raise_for_status().text
+            assert "process_resident_memory_bytes" in page
+    drift = [line for line in page.splitlines() if line.startswith("inventory_drift{")]
+    assert len(drift) > 10
+    assert all(line.endswith(" 0.0") for line in drift), drift
+    assert 'inventory_connector_state{part="task 0",state="RUNNING"} 1.0' in page
+    for name in ("consumer_lag_records{", "slot_retained_bytes{", "view_age_seconds ", "dead_letters{"):
+        assert f"\ninventory_{name}" in page
+    assert "\ninventory_reconciliation_cycle_age_seconds " in page
 
 
 async def test_a_dead_letter_that_is_not_there_has_its_reason(client: InventoryClient) -> None:

@@ -68,7 +68,8 @@ async def receive_and_kill(shelf: Shelf, stack: RunningStack, rounds: int, batch
     for number in range(rounds):
         await shelf.receive(batch)
         if number in KILLS:
-            stack.kill(KILLS[number])
+            victim = KILLS[number]
+            stack.kill(stack.active_projector() if victim == "projector" else victim)
         await asyncio.sleep(0.1)
 
 

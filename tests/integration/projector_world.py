@@ -23,7 +23,7 @@ from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.values import unpack_level
-from stack.readiness import grpc_health
+from stack.readiness import grpc_health, grpc_role
 from tests.redis_cluster import Servers
 from tests.redis_server import content, free_port
 from tests.stack_fixture import RunningStack
@@ -58,6 +58,7 @@ class World:
         self._admin = AdminClient({"bootstrap.servers": self._brokers})
         self._producer = Producer({"bootstrap.servers": self._brokers})
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._roles: dict[int, Callable[[], str]] = {}
         self.create_topic()
         self.dead_letters = f"{self.topic}-dead"
         dead = NewTopic(self.dead_letters, 1, 1, config=DEAD_LETTER_SETTINGS)
@@ -106,6 +107,10 @@ class World:
             self._producer.produce(self.topic, value)
         assert self._producer.flush(PATIENCE) == 0
 
+    def role(self, projector: subprocess.Popen[bytes]) -> str:
+        """Return "active" or "standby", as a projector's health says, "" where it does not answer."""
+        return self._roles[projector.pid]()
+
     def start(self, **settings: str) -> tuple[subprocess.Popen[bytes], Callable[[], str | None]]:
         """Start a projector; return it with the check of its health."""
         address = f"127.0.0.1:{free_port()}"
@@ -125,6 +130,7 @@ class World:
                 [sys.executable, "-m", "cdc", "projector"], env=environment, stdout=log, stderr=log
             )
         self._processes.append(process)
+        self._roles[process.pid] = grpc_role(address)
         return process, grpc_health(address)
 
     def logged(self, text: str) -> bool:

@@ -117,12 +117,14 @@ def test_a_projector_that_was_asleep_does_no_harm(world: World) -> None:
 @pytest.mark.parametrize("hurt", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt: signal.Signals) -> None:
     """Of several one reads; when it is gone, another does; who is revived does no harm."""
-    projectors = [world.start() for _ in range(number)]
+    started = [world.start() for _ in range(number)]
+    until(lambda: all(healthy() is None for _, healthy in started))
+    projectors = [process for process, _ in started]
     records = history(300 * number)
     asleep = []
     for turn in range(number):
-        until(lambda: any(healthy() is None for _, healthy in projectors))
-        (reader,) = [one for one in projectors if one[1]() is None]
+        until(lambda: sorted(map(world.role, projectors)) == ["active", *["standby"] * (len(projectors) - 1)])
+        (reader,) = [one for one in projectors if world.role(one) == "active"]
         expected = newest(records[: 300 * (turn + 1) - 150])
         world.write(records[300 * turn : 300 * (turn + 1) - 150])
         until(lambda: world.levels() == expected)  # noqa: B023 - called at once
@@ -130,12 +132,12 @@ def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt
             break
         # In the middle of its work.
         world.write(records[300 * (turn + 1) - 150 : 300 * (turn + 1)])
-        reader[0].send_signal(hurt)
+        reader.send_signal(hurt)
         asleep.append(reader)
         projectors.remove(reader)
         expected = newest(records[: 300 * (turn + 1)])
         until(lambda: world.levels() == expected, patience=10)  # noqa: B023
-    for process, _ in asleep:
+    for process in asleep:
         process.send_signal(signal.SIGCONT)
     last, mark = end(1)
     world.write([*records[300 * number - 150 :], last])

@@ -18,7 +18,7 @@ from serving.settings import ServerSettings
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-    from serving.health import Dependency
+    from serving.health import Dependency, Role
 
     Behaviour = Callable[[pb2.GetItemRequest, Any], Awaitable[pb2.GetItemResponse]]
 
@@ -68,7 +68,11 @@ class Running:
 
 @asynccontextmanager
 async def running(
-    behaviour: Behaviour = echo, dependencies: Sequence[Dependency] = (), /, **settings: object
+    behaviour: Behaviour = echo,
+    dependencies: Sequence[Dependency] = (),
+    roles: Sequence[Role] = (),
+    /,
+    **settings: object,
 ) -> AsyncIterator[Running]:
     """Serve `behaviour` on a free port of the loopback; shut down at the end unless the test did."""
     given = {"listen": "127.0.0.1:0", "drain_seconds": 0, "grace_seconds": 1} | settings
@@ -77,6 +81,7 @@ async def running(
         [tiny_catalog(behaviour)],
         dependencies=dependencies,
         unavailable={BackendError: "backend"},
+        roles=roles,
     )
     port = await server.start()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:

@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from inventory.query.v1 import catalog_query_service_pb2 as pb2
-from serving.health import Dependency, HealthMonitor
+from serving.health import Dependency, HealthMonitor, Role
 from serving.server import ListenError
 from tests.unit.serving.conftest import SERVICE, Running, echo, running
 
@@ -67,6 +67,18 @@ async def test_what_is_not_required_is_seen_but_stops_nothing() -> None:
         await becomes(service, SERVING, SERVICE)
         assert await service.health("database") == NOT_SERVING
         assert await service.health("read model") == SERVING
+
+
+async def test_a_role_has_a_name_of_its_own_and_stops_nothing() -> None:
+    is_active = False
+    async with running(echo, [], [Role("active", lambda: is_active)]) as service:
+        await becomes(service, SERVING)
+        assert await service.health("active") == NOT_SERVING
+        is_active = True
+        await becomes(service, SERVING, "active")
+        is_active = False
+        await becomes(service, NOT_SERVING, "active")
+        assert await service.health(SERVICE) == SERVING
 
 
 async def test_an_unknown_service_has_no_health() -> None:

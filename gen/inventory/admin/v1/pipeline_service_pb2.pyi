@@ -37,6 +37,8 @@ class _ReaderStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReaderSta
     """It does not get on: it waits for something that is away, or is only just starting."""
     READER_STATE_UNREACHABLE: _ReaderState.ValueType  # 4
     """It does not answer."""
+    READER_STATE_STANDING_BY: _ReaderState.ValueType  # 5
+    """Of a process: another one reads, and it would take over."""
 
 class ReaderState(_ReaderState, metaclass=_ReaderStateEnumTypeWrapper):
     """What a reader does."""
@@ -50,6 +52,8 @@ READER_STATE_WAITING: ReaderState.ValueType  # 3
 """It does not get on: it waits for something that is away, or is only just starting."""
 READER_STATE_UNREACHABLE: ReaderState.ValueType  # 4
 """It does not answer."""
+READER_STATE_STANDING_BY: ReaderState.ValueType  # 5
+"""Of a process: another one reads, and it would take over."""
 Global___ReaderState: _TypeAlias = ReaderState  # noqa: Y015
 
 class _DeadLetterKind:
@@ -207,7 +211,7 @@ Global___GetPipelineStatusResponse: _TypeAlias = GetPipelineStatusResponse  # no
 
 @_typing.final
 class ReaderStatus(_message.Message):
-    """How one reader of the journal stands."""
+    """How one reader of the journal stands: one of its processes reads, the others stand by."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -215,14 +219,20 @@ class ReaderStatus(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     PARTITIONS_FIELD_NUMBER: _builtins.int
     DEAD_LETTER_COUNT_FIELD_NUMBER: _builtins.int
+    PROCESSES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The reader's consumer group."""
     state: Global___ReaderState.ValueType
+    """That of the process that gets furthest. WAITING while all that answer stand by: one of them is to take over."""
     dead_letter_count: _builtins.int
     """Its dead letters that nobody has dealt with."""
     @_builtins.property
     def partitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PartitionLag]:
         """The partitions it reads; none when the broker cannot be asked."""
+
+    @_builtins.property
+    def processes(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReaderProcess]:
+        """Its processes, in the order they are set up in."""
 
     def __init__(
         self,
@@ -231,14 +241,40 @@ class ReaderStatus(_message.Message):
         state: Global___ReaderState.ValueType = ...,
         partitions: _abc.Iterable[Global___PartitionLag] | None = ...,
         dead_letter_count: _builtins.int = ...,
+        processes: _abc.Iterable[Global___ReaderProcess] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter_count", b"dead_letter_count", "name", b"name", "partitions", b"partitions", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dead_letter_count", b"dead_letter_count", "name", b"name", "partitions", b"partitions", "processes", b"processes", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReaderStatus: _TypeAlias = ReaderStatus  # noqa: Y015
+
+@_typing.final
+class ReaderProcess(_message.Message):
+    """How one process of a reader stands."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    address: _builtins.str
+    """host:port of its health."""
+    state: Global___ReaderState.ValueType
+    def __init__(
+        self,
+        *,
+        address: _builtins.str = ...,
+        state: Global___ReaderState.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReaderProcess: _TypeAlias = ReaderProcess  # noqa: Y015
 
 @_typing.final
 class PartitionLag(_message.Message):
