@@ -148,7 +148,8 @@ class PipelineSettings(ServerSettings):
     )
     readers: str = Field(
         pattern=r"^[^=,\s]+=[^=,\s]+(,[^=,\s]+=[^=,\s]+)*$",
-        description="the processes of the readers, as GROUP=HOST:PORT of its health, separated by commas",
+        description="where the readers tell their health, as GROUP=HOST:PORT, separated by commas; each"
+        " address of a host is a process",
     )
     topic: str = Field("inventory.journal", description="the journal; one partition")
     dead_letters_topic: str = Field(

@@ -1,6 +1,7 @@
 """What the readers of the journal say of themselves."""
 
 import asyncio
+import socket
 from collections.abc import Mapping, Sequence
 
 import grpc
@@ -15,6 +16,7 @@ from inventory.admin.v1.pipeline_service_pb2 import (
     ReaderProcess,
     ReaderState,
 )
+from serving.settings import split_address
 
 # A reader that is back is found at the next question: by itself gRPC waits for up to two minutes.
 _OPTIONS = (
@@ -27,31 +29,47 @@ _ORDER = (READER_STATE_READING, READER_STATE_HALTED, READER_STATE_WAITING, READE
 
 
 class Readers:
-    """Asks the health of the readers' processes, by the readers' names and the addresses. Close it."""
+    """Asks the health of the readers' processes, by the readers' names and the addresses. Close it.
+
+    A host that stands for several addresses, as the name of a headless service does, stands for as many
+    processes.
+    """
 
     def __init__(self, addresses: Mapping[str, Sequence[str]], timeout: float) -> None:
         self.names = tuple(addresses)
         self._addresses = addresses
         self._timeout = timeout
-        self._channels = {
-            address: grpc.aio.insecure_channel(address, options=_OPTIONS)
-            for several in addresses.values()
-            for address in several
-        }
+        self._channels: dict[str, grpc.aio.Channel] = {}
+        # So that nobody closes what another one has just looked up.
+        self._one_at_a_time = asyncio.Lock()
 
     async def processes(self) -> dict[str, list[ReaderProcess]]:
         """Return what each process of each reader does."""
-        found = await asyncio.gather(*(self._state(channel) for channel in self._channels.values()))
-        states = dict(zip(self._channels, found, strict=True))
-        return {
-            name: [ReaderProcess(address=address, state=states[address]) for address in several]
-            for name, several in self._addresses.items()
-        }
+        async with self._one_at_a_time:
+            found = await asyncio.gather(*(self._asked(several) for several in self._addresses.values()))
+            known = {process.address for processes in found for process in processes}
+            for gone in self._channels.keys() - known:
+                await self._channels.pop(gone).close()
+        return dict(zip(self.names, found, strict=True))
 
     async def close(self) -> None:
         """Close the connections."""
         for channel in self._channels.values():
             await channel.close()
+
+    async def _asked(self, addresses: Sequence[str]) -> list[ReaderProcess]:
+        found = await asyncio.gather(*(_resolved(address) for address in addresses))
+        processes = [address for several in found for address in several]
+        states = await asyncio.gather(*(self._state(self._channel(address)) for address in processes))
+        return [
+            ReaderProcess(address=address, state=state)
+            for address, state in zip(processes, states, strict=True)
+        ]
+
+    def _channel(self, address: str) -> grpc.aio.Channel:
+        if address not in self._channels:
+            self._channels[address] = grpc.aio.insecure_channel(address, options=_OPTIONS)
+        return self._channels[address]
 
     async def _state(self, channel: grpc.aio.Channel) -> ReaderState.ValueType:
         try:
@@ -68,6 +86,17 @@ class Readers:
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
         answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+async def _resolved(address: str) -> list[str]:
+    """Return the addresses that a host:port stands for; itself where it stands for none at present."""
+    host, port = split_address(address)
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except OSError:
+        return [address]
+    hosts = sorted({str(place[0]) for *_, place in found})
+    return [f"[{host}]:{port}" if ":" in host else f"{host}:{port}" for host in hosts]
 
 
 def state_of(processes: Sequence[ReaderProcess]) -> ReaderState.ValueType:
