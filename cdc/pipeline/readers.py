@@ -84,7 +84,13 @@ class Readers:
     async def _serves(self, channel: grpc.aio.Channel, name: str) -> bool:
         # The published stubs know this package's classes for servers only.
         check = health_pb2_grpc.HealthStub(channel).Check  # type: ignore[attr-defined]
-        answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
+        try:
+            answer = await check(health_pb2.HealthCheckRequest(service=name), timeout=self._timeout)
+        except grpc.aio.AioRpcError as error:
+            # An earlier version has no name for its role: it serves while it reads.
+            if error.code() is grpc.StatusCode.NOT_FOUND:
+                return True
+            raise
         return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
 
 
