@@ -127,6 +127,10 @@ bench-query: venv ## Measure the query side and the way to the view (QUICK=1: on
 bench-read-model: venv ## Measure the read model's reads against the library's own
 	@$(PYTHON) -m bench.read_model
 
+.PHONY: bench-hops
+bench-hops: venv ## Measure what TLS, a sidecar and the edge cost a call
+	@$(PYTHON) -m bench.hops
+
 .PHONY: bench-rebuild
 bench-rebuild: venv ## Measure a rebuild of a million levels (QUICK=1: a tenth)
 	@$(PYTHON) -m bench.rebuild $(if $(QUICK),--quick)
