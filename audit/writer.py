@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any, Self
@@ -14,11 +14,9 @@ from typing import Any, Self
 import psycopg
 import structlog
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
-from pydantic import SecretStr
 
 from serving import tasks
-from serving.audit import Entry, Nowhere, Recorder
-from serving.health import Dependency
+from serving.audit import Entry
 
 HEALTH_NAME = "audit"
 QUEUE_ENTRIES = 10_000
@@ -31,7 +29,7 @@ LATE_ATTEMPTS = 3
 ENTRIES_LOST = "ENTRIES_LOST"
 """Verdict of the entry that stands for those that there was no room for."""
 
-_INSERT = """
+INSERT_ENTRIES = """
 INSERT INTO audit_log
     (day, record_time, method, verdict, actor, proof, source, request_id, trace_id, skus, location_ids, calls)
 SELECT (n.record_time AT TIME ZONE 'UTC')::date, n.*
@@ -148,7 +146,7 @@ class AuditWriter:
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         async with self._pool.connection() as connection:
-            await connection.execute(_INSERT, [as_json(batch)])
+            await connection.execute(INSERT_ENTRIES, [as_json(batch)])
 
 
 def as_json(entries: Sequence[Entry]) -> str:
@@ -163,16 +161,3 @@ def _clean(value: object) -> object:
     if isinstance(value, tuple):
         return [_clean(element) for element in value]
     return value.isoformat() if isinstance(value, datetime) else value
-
-
-@asynccontextmanager
-async def recording(
-    database_url: SecretStr | None, connect_timeout: float = 3.0
-) -> AsyncIterator[tuple[Recorder, list[Dependency]]]:
-    """Yield the recorder of a process, and its health; without a database, one that forgets."""
-    if database_url is None:
-        log.warning("refused calls leave no entry in the audit log", remedy="set …AUDIT_DATABASE_URL")
-        yield Nowhere(), []
-        return
-    async with AuditWriter(database_url.get_secret_value(), connect_timeout=connect_timeout) as writer:
-        yield writer, [Dependency(HEALTH_NAME, writer.check, required=False)]

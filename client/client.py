@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from client.audit import AuditAdmin
 from client.catalog import CatalogQueries
 from client.items import ItemCommands
 from client.levels import StockQueries
@@ -25,6 +26,7 @@ class InventoryClient(
     CatalogQueries,
     OrderQueries,
     PipelineAdmin,
+    AuditAdmin,
 ):
     """The services behind one address, as coroutines; an asynchronous context manager.
 

@@ -13,7 +13,7 @@ from typing import Any
 import grpc
 import structlog
 
-from audit.writer import recording
+from audit import books
 from command_svc import journal, sweeper, upkeep
 from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
@@ -82,7 +82,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
     async with (
         store,
         upkeep_store,
-        recording(settings.audit_database_url) as (recorder, recorder_health),
+        books.opened(settings.audit_database_url) as audit,
         Batcher(store, limits) as batcher,
     ):
         jobs = [
@@ -90,18 +90,19 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
             asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
         ]
         try:
-            async with _intake(settings, batcher, recorder) as intake:
+            async with _intake(settings, batcher, audit.recorder) as intake:
                 yield GrpcServer(
                     settings,
                     services(batcher),
                     dependencies=[
                         Dependency("database", store.ping),
                         Dependency(upkeep.HEALTH_NAME, keeper.check, required=False),
-                        *recorder_health,
+                        *audit.health,
                         *intake,
                     ],
                     unavailable={UnavailableError: "database"},
-                    recorder=recorder,
+                    recorder=audit.recorder,
+                    naming=audit.naming,
                 )
         finally:
             await tasks.end(*jobs)

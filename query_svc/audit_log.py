@@ -30,7 +30,7 @@ _WANTED = {
     "start": "record_time >= %(start)s",
     "end": "record_time < %(end)s",
     "actors": "actor = ANY(%(actors)s)",
-    "method": "method LIKE %(method)s",
+    "methods": "(method = %(methods)s OR starts_with(method, %(methods)s || '/'))",
     "sku": "skus @> ARRAY[%(sku)s]",
     "location_id": "location_ids @> ARRAY[%(location_id)s]",
     "verdict": "verdict = %(verdict)s",
@@ -62,12 +62,12 @@ MAX_NUMBER = 2**63 - 1
 
 
 class Wanted(NamedTuple):
-    """What entries are asked for; what is empty asks nothing. `method` is a pattern of LIKE."""
+    """What entries are asked for; what is empty asks nothing. `methods` is a method, or a service."""
 
     start: datetime | None = None
     end: datetime | None = None
     actors: Sequence[str] = ()
-    method: str = ""
+    methods: str = ""
     sku: str = ""
     location_id: str = ""
     verdict: str = ""

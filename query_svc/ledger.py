@@ -27,6 +27,15 @@ WHERE sku = %(sku)s {conditions}
 ORDER BY record_time {direction}, location_id {direction}, version {direction}
 LIMIT %(limit)s
 """
+_OF_ACTORS = """
+SELECT sku, location_id, version, kind, reason, on_hand_delta, reserved_delta, backordered_delta,
+       in_transit_delta, on_hand, reserved, backordered, in_transit, actor, reference, request_id,
+       transaction_id, lot_id, supplier, occur_time, record_time
+FROM (SELECT DISTINCT * FROM unnest(%s::text[], %s::timestamptz[]) AS n (sku, record_time)) AS k
+JOIN stock_movements USING (sku, record_time)
+WHERE actor = ANY(%s)
+ORDER BY record_time, sku, location_id, version
+"""
 _BETWEEN = "AND version > %(after)s AND version <= %(until)s"
 _AT_LOCATION = "AND location_id = %(location_id)s"
 _AFTER = """
@@ -144,6 +153,14 @@ class Ledger:
         statement = _HISTORY.format(conditions=f"{_AT_LOCATION} {_BETWEEN}", direction="ASC")
         parameters: dict[str, object] = {"sku": sku, "location_id": location_id, "limit": until - after}
         rows = await self._rows(statement, parameters | {"after": after, "until": until}, seconds)
+        return [_movement(row) for row in rows]
+
+    async def of_actors(
+        self, actors: Sequence[str], recorded: Sequence[tuple[str, datetime]], seconds: float
+    ) -> list[StockMovement]:
+        """Return what actors have led to, for pairs of item and time of recording; take at most `seconds`."""
+        skus, times = zip(*recorded, strict=True)
+        rows = await self._rows(_OF_ACTORS, (list(skus), list(times), list(actors)), seconds)
         return [_movement(row) for row in rows]
 
     async def _rows(self, statement: str, parameters: Parameters, seconds: float) -> list[tuple[Any, ...]]:

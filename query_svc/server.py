@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager, nullcontext
 from datetime import timedelta
 from time import monotonic
 
-from audit.writer import recording
+from audit import books
+from inventory.admin.v1 import audit_service_pb2, audit_service_pb2_grpc
 from inventory.query.v1 import (
     catalog_query_service_pb2,
     catalog_query_service_pb2_grpc,
@@ -17,6 +18,7 @@ from inventory.query.v1 import (
     stock_query_service_pb2_grpc,
 )
 from query_svc import read_model
+from query_svc.audit_log import AuditLog
 from query_svc.breaker import Breaker
 from query_svc.config import QuerySettings
 from query_svc.database import Database, DatabaseUnavailableError
@@ -26,6 +28,7 @@ from query_svc.progress import Progress
 from query_svc.read_model import ReadModelUnavailableError
 from query_svc.reads import Reads
 from query_svc.replica import Replica
+from query_svc.services.audit import AUDITED, NAME, Audit
 from query_svc.services.catalog import CatalogQueries
 from query_svc.services.orders import OrderQueries
 from query_svc.services.routing import routed
@@ -51,6 +54,11 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         order_query_service_pb2.ListOrdersRequest,
         order_query_service_pb2.ListReservationsRequest,
         order_query_service_pb2.ListTransfersRequest,
+        audit_service_pb2.EraseSubjectRequest,
+        audit_service_pb2.ExportAuditEntriesRequest,
+        audit_service_pb2.ExportSubjectRequest,
+        audit_service_pb2.ListAuditEntriesRequest,
+        audit_service_pb2.VerifyAuditDayRequest,
         stock_query_service_pb2.BatchGetStockLevelsRequest,
         stock_query_service_pb2.GetAvailabilityRequest,
         stock_query_service_pb2.GetStockHistoryRequest,
@@ -132,11 +140,17 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         following(follower),
         feed,
         watches,
-        recording(settings.audit_database_url) as (recorder, recorder_health),
+        books.opened(settings.audit_database_url) as audit,
     ):
         yield GrpcServer(
             settings,
             [
+                Service(
+                    NAME,
+                    lambda server: audit_service_pb2_grpc.add_AuditServiceServicer_to_server(
+                        Audit(AuditLog(database), ledger, audit.subjects), server
+                    ),
+                ),
                 Service(
                     "inventory.query.v1.StockQueryService",
                     lambda server: stock_query_service_pb2_grpc.add_StockQueryServiceServicer_to_server(
@@ -163,7 +177,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                 Dependency("fresh view", reads.check_age, required=False),
                 # Without it, history and what is to be fully consistent answer DEPENDENCY_UNAVAILABLE.
                 Dependency("database", database.ping, required=False),
-                *recorder_health,
+                *audit.health,
                 *([Dependency("replica", replica.ping, required=False)] if replica else []),
             ],
             unavailable={
@@ -171,5 +185,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
                 # Of a watch; other queries are answered by the database then.
                 ReadModelUnavailableError: "read model",
             },
-            recorder=recorder,
+            recorder=audit.recorder,
+            audited=AUDITED,
+            naming=audit.naming,
         )

@@ -6,7 +6,7 @@ import hashlib
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from math import isfinite
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -28,7 +28,7 @@ from serving.identity import Caller, StepUp, unauthenticated
 from serving.identity_settings import ClaimName
 from serving.keys import ALGORITHMS, KeySource, KeysUnavailableError, UnknownKeyError
 
-__all__ = ["Claims", "TokenVerifier"]
+__all__ = ["Claims", "Naming", "TokenVerifier"]
 
 LEEWAY_SECONDS = 10
 """How far the clocks of issuer and service may be apart."""
@@ -39,6 +39,9 @@ MOST_KNOWN = 10_000
 MOST_LOCATIONS = 1000
 ACR_AND_AMR: tuple[ClaimName, ...] = ("acr", "amr")
 _SUBJECT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@/|=+~-]{0,127}")
+
+Naming = Callable[[str], Awaitable[str]]
+"""Returns the pseudonym of a subject; raises CallError."""
 
 _REGISTRY = jws.JWSRegistry(algorithms=ALGORITHMS, strict_check_header=False)
 
@@ -59,9 +62,19 @@ class _Remembered(NamedTuple):
 class TokenVerifier:
     """Verifies tokens; the newest MOST_KNOWN good ones are known by their hashes for TRUST_SECONDS."""
 
-    def __init__(
-        self, keys: KeySource, claims: Claims, step_up: StepUp, *, clock: Callable[[], float] = time.time
+    def __init__(  # noqa: PLR0913 - each is named by whoever calls
+        self,
+        keys: KeySource,
+        claims: Claims,
+        step_up: StepUp,
+        *,
+        clock: Callable[[], float] = time.time,
+        naming: Naming | None = None,
+        names_all: bool = False,
     ) -> None:
+        """Take who gives pseudonyms: to subjects that are e-mail addresses, or to all."""
+        self._naming = naming
+        self._names_all = names_all
         self._keys = keys
         self._claims = claims
         self._step_up = step_up
@@ -98,6 +111,8 @@ class TokenVerifier:
             raise unauthenticated("malformed", f"the token is longer than {MOST_BYTES} bytes")
         claims = await self._verified(token)
         caller = self._caller(claims)
+        if self._naming is not None and (self._names_all or "@" in caller.subject):
+            caller = caller._replace(subject=await self._naming(caller.subject))
         until = min(caller.expires, self._clock() + TRUST_SECONDS)
         self._known[_digest(token)] = _Remembered(caller, until)
         if len(self._known) > MOST_KNOWN:

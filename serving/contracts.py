@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from inventory.admin.v1 import pipeline_service_pb2
+from inventory.admin.v1 import audit_service_pb2, pipeline_service_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
@@ -23,6 +23,7 @@ __all__ = ["SERVICES"]
 SERVICES: tuple[ServiceDescriptor, ...] = tuple(
     service
     for contract in (
+        audit_service_pb2,
         pipeline_service_pb2,
         item_command_service_pb2,
         location_command_service_pb2,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from serving.access_tokens import Claims, TokenVerifier
+from serving.access_tokens import Claims, Naming, TokenVerifier
 from serving.identity import Caller, Metadata, StepUp, self_named, unauthenticated
 from serving.identity_settings import IdentitySettings, Workload
 from serving.keys import KeySource
@@ -75,14 +75,20 @@ class Guarded:
         return await self._tokens.verify(token)
 
 
-def guard_of(settings: IdentitySettings) -> Guard:
-    """Return the guard that the settings ask for."""
+def guard_of(settings: IdentitySettings, naming: Naming | None = None) -> Guard:
+    """Return the guard that the settings ask for; `naming` gives pseudonyms to those who are to have one."""
     if not settings.identity_issuer:
         return Unguarded()
     step_up = StepUp(settings.step_up_seconds, settings.step_up_acr, settings.step_up_amr)
     claims = Claims(settings.identity_issuer, settings.identity_audience, settings.identity_claims)
     return Guarded(
-        TokenVerifier(KeySource(settings.identity_jwks), claims, step_up),
+        TokenVerifier(
+            KeySource(settings.identity_jwks),
+            claims,
+            step_up,
+            naming=naming,
+            names_all=settings.identity_pseudonyms == "all",
+        ),
         Workloads(_callers(settings.identity_workloads), settings.identity_proxies),
     )
 

@@ -68,6 +68,10 @@ class IdentitySettings(BaseSettings):
     identity_proxies: tuple[str, ...] = Field(
         (), description="SPIFFE identities of proxies that pass on the calls of others, as a JSON list"
     )
+    identity_pseudonyms: Literal["addresses", "all"] = Field(
+        "addresses",
+        description="whose sub stands in no record, but a pseudonym: those that are e-mail addresses, or all",
+    )
     step_up_seconds: float = Field(300.0, gt=0, le=86_400, description="how long a step-up counts")
     step_up_acr: tuple[str, ...] = Field((), description="acr values that are a step-up, as a JSON list")
     step_up_amr: tuple[str, ...] = Field(

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from contextlib import AbstractAsyncContextManager
 
+    from serving.access_tokens import Naming
     from serving.audit import Recorder
     from serving.health import Dependency, Role
     from serving.metrics import Collector
@@ -57,8 +58,8 @@ class GrpcServer:
     `dependencies` and `roles` decide its health (see HealthMonitor). An exception that a handler lets out is
     answered as its kind says in `unavailable`, which names the part that failed, and otherwise as a
     fault of ours (see CallInterceptor). Refused calls leave an entry with the `recorder`, those of the
-    methods `audited` also when they are answered. `collectors` tell what the page of metrics shows beside the
-    process's own figures. To be made inside a running event loop.
+    methods `audited` also when they are answered. `naming` gives pseudonyms to people. `collectors` tell what
+    the page of metrics shows beside the process's own figures. To be made inside a running event loop.
     """
 
     def __init__(  # noqa: PLR0913 - each is named by whoever calls
@@ -72,6 +73,7 @@ class GrpcServer:
         audited: Collection[str] = (),
         roles: Sequence[Role] = (),
         collectors: Sequence[Collector] = (),
+        naming: Naming | None = None,
     ) -> None:
         self._settings = settings
         self._collectors = collectors
@@ -80,7 +82,11 @@ class GrpcServer:
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
         self._calls = CallInterceptor(
-            limits, unavailable, guard_of(settings), Nowhere() if recorder is None else recorder, audited
+            limits,
+            unavailable,
+            guard_of(settings, naming),
+            Nowhere() if recorder is None else recorder,
+            audited,
         )
         interceptors: list[grpc.aio.ServerInterceptor] = [self._calls]
         if settings.serves_tls:

@@ -17,8 +17,9 @@ from serving.access import ACCESS, Access, role_name
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = [role for role in Role.values() if role != Role.ROLE_UNSPECIFIED]
-# The workload that serves a package; what is not ours, each of them serves.
+# The workload that serves a package, or one service of it; what is not ours, each of them serves.
 WORKLOADS = {
+    "inventory.admin.v1.AuditService": "query",
     "inventory.command.v1": "command",
     "inventory.query.v1": "query",
     "inventory.admin.v1": "pipeline",
@@ -73,7 +74,7 @@ def roles_page() -> str:
 def authorization_policies() -> str:
     """Return the Istio policies: one for each workload, allowing what is listed and so nothing else."""
     lines = ["# Generated from the table of roles: `make gen`."]
-    for workload in WORKLOADS.values():
+    for workload in sorted(set(WORKLOADS.values())):
         lines += [
             "---",
             "apiVersion: security.istio.io/v1",
@@ -105,8 +106,9 @@ def authorization_policies() -> str:
 def paths_of(workload: str) -> Iterator[tuple[str, Access]]:
     """Yield the methods that a workload serves."""
     for path, access in sorted(ACCESS.items()):
-        package = path[1:].rpartition("/")[0].rpartition(".")[0]
-        if WORKLOADS.get(package, workload) == workload:
+        service = path[1:].rpartition("/")[0]
+        package = service.rpartition(".")[0]
+        if WORKLOADS.get(service, WORKLOADS.get(package, workload)) == workload:
             yield path, access
 
 

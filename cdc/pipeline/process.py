@@ -13,7 +13,7 @@ from typing import TypeVar
 import httpx
 from prometheus_client.metrics_core import Metric
 
-from audit.writer import recording
+from audit import books
 from cdc.config import PipelineSettings
 from cdc.dead_letter_topic import DeadLettersUnavailableError, DeadLetterTopic
 from cdc.pipeline.database import PipelineDatabase
@@ -76,7 +76,7 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
     async with (
         httpx.AsyncClient(base_url=config.connect_url, timeout=config.ask_seconds, trust_env=False) as rest,
         view,
-        recording(config.audit_database_url) as (recorder, recorder_health),
+        books.opened(config.audit_database_url) as audit,
         connect_generations(redis_url, family=family, timeout=config.ask_seconds) as generations,
         RebuildWork(database_url, redis_url, family, retention=retention) as work,
     ):
@@ -125,9 +125,10 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 dependencies=[
                     Dependency("broker", lambda: asyncio.to_thread(lags.ask), required=False),
                     Dependency("reconciliation", reconciling, required=False),
-                    *recorder_health,
+                    *audit.health,
                 ],
-                recorder=recorder,
+                recorder=audit.recorder,
+                naming=audit.naming,
                 audited=AUDITED,
                 unavailable={
                     DeadLettersUnavailableError: "broker",

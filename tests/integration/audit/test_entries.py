@@ -94,7 +94,7 @@ async def test_entries_are_found_by_what_they_say(world: World) -> None:
         Wanted(actors=["ann", "bob"]),
         Wanted(sku="MUG"),
         Wanted(location_id="HAM"),
-        Wanted(method="a.b/%"),
+        Wanted(methods="a.b"),
         Wanted(request_id="r-1"),
         Wanted(end=kept.record_time.replace(microsecond=0), verdict="OK"),
     ):

@@ -17,7 +17,7 @@ from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
 from client import InventoryClient, InventoryError, RetryPolicy
 from client.connection import Connection
 from client.status import BY_REASON
-from inventory.admin.v1 import pipeline_service_pb2
+from inventory.admin.v1 import audit_service_pb2, pipeline_service_pb2
 from inventory.command.v1 import (
     item_command_service_pb2,
     location_command_service_pb2,
@@ -31,6 +31,7 @@ from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb
 PROTO = Path(__file__).parents[3] / "proto"
 
 FILES: list[FileDescriptor] = [
+    audit_service_pb2.DESCRIPTOR,
     pipeline_service_pb2.DESCRIPTOR,
     item_command_service_pb2.DESCRIPTOR,
     location_command_service_pb2.DESCRIPTOR,
