@@ -52,6 +52,10 @@ CALLS = [rpc for rpc in RPCS if not rpc.client_streaming and not rpc.server_stre
 STREAM = stock_command_service_pb2.DESCRIPTOR.services_by_name["StockCommandService"].methods_by_name[
     "StreamStock"
 ]
+EXPORTS = [
+    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].methods_by_name[name]
+    for name in ("ExportAuditEntries", "ExportSubject")
+]
 WATCH = stock_query_service_pb2.DESCRIPTOR.services_by_name["StockQueryService"].methods_by_name["WatchStock"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -138,16 +142,18 @@ def test_a_method_is_typed_by_the_messages_of_its_rpc(rpc: MethodDescriptor) -> 
 
 
 def test_the_streams_are_typed_by_their_messages() -> None:
-    assert [rpc for rpc in RPCS if rpc not in CALLS] == [STREAM, WATCH]
-    hints = get_type_hints(InventoryClient.watch_stock)
-    assert hints["request"] == stock_query_service_pb2.WatchStockRequest
-    assert hints["return"] == AsyncGenerator[stock_query_service_pb2.WatchStockResponse, None]
+    assert [rpc for rpc in RPCS if rpc not in CALLS] == [*EXPORTS, STREAM, WATCH]
+    for rpc in (*EXPORTS, WATCH):
+        hints = get_type_hints(getattr(InventoryClient, method_name(rpc)))
+        assert hints["request"] is message_factory.GetMessageClass(rpc.input_type)
+        answer = message_factory.GetMessageClass(rpc.output_type)
+        assert hints["return"] == AsyncGenerator[answer, None]  # type: ignore[valid-type]
     hints = get_type_hints(InventoryClient.stream_stock)
     assert hints["messages"] == AsyncIterable[stock_command_service_pb2.StreamStockRequest]
     assert hints["return"] == AsyncGenerator[stock_command_service_pb2.StreamStockResponse, None]
 
 
-@pytest.mark.parametrize("rpc", [*CALLS, WATCH], ids=lambda rpc: rpc.name)
+@pytest.mark.parametrize("rpc", [*CALLS, *EXPORTS, WATCH], ids=lambda rpc: rpc.name)
 def test_a_method_names_the_exceptions_of_the_reasons_its_contract_names(rpc: MethodDescriptor) -> None:
     named = {word for word in re.findall("[A-Z_]{2,}", comment(rpc)) if word in BY_REASON}
     documented = set(re.findall(r"\w+Error\b", getattr(InventoryClient, method_name(rpc)).__doc__ or ""))

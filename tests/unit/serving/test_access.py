@@ -81,6 +81,8 @@ def test_the_sensitive_methods_ask_for_a_step_up() -> None:
         "ArchiveItem",
         "DeactivateLocation",
         "DiscardDeadLetters",
+        "EraseSubject",
+        "ExportSubject",
         "SetStockPolicy",
     }
 
