@@ -14,6 +14,7 @@ from inventory.admin.v1.pipeline_service_pb2 import DiscardDeadLettersRequest
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
+from tests.soon import soon
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -23,7 +24,7 @@ PATIENCE = 60.0
 
 async def test_what_came_through_the_door_is_in_the_log_and_sealed(stack: RunningStack) -> None:
     sku, actor = f"AUD-{uuid4().hex[:8]}", f"auditor-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.envoy, actor=actor, timeout=PATIENCE) as client:
+    async with InventoryClient(stack.edge, tls=stack.tls(), actor=actor, timeout=PATIENCE) as client:
         await client.create_item(CreateItemRequest(sku=sku, name="Audited"))
         stock = AddStockRequest(
             sku=sku, location_id="NOWHERE", quantity=1, reason=MOVEMENT_REASON_RECEIPT, request_id=sku
@@ -33,9 +34,10 @@ async def test_what_came_through_the_door_is_in_the_log_and_sealed(stack: Runnin
         with pytest.raises(DeadLetterNotFoundError):
             await client.discard_dead_letters(DiscardDeadLettersRequest(dead_letter_ids=["x"], reason="none"))
         wanted = pb.ListAuditEntriesRequest(filter=pb.AuditFilter(actor=actor))
-        async with asyncio.timeout(PATIENCE):
-            while len(found := (await client.list_audit_entries(wanted)).entries) < 3:
-                await asyncio.sleep(0.05)
+        listed = await soon(
+            lambda: client.list_audit_entries(wanted), lambda answer: len(answer.entries) >= 3
+        )
+        found = listed.entries
         assert {(entry.method.rpartition("/")[2], entry.verdict) for entry in found} == {
             ("CreateItem", "OK"),
             ("AddStock", "LOCATION_NOT_FOUND"),
