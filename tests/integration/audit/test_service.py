@@ -162,7 +162,7 @@ async def test_an_export_goes_on_where_it_was_cut(services: Services) -> None:
 
 async def test_a_day_is_proved_and_its_first_broken_entry_named(services: Services) -> None:
     await services.world.write(*(refusal(number) for number in range(5)))
-    await services.world.seal()
+    await services.world.seal_all()
     day = Date(year=today().year, month=today().month, day=today().day)
     async with services.queries("op", "operator") as client:
         whole = await client.verify_audit_day(pb.VerifyAuditDayRequest(day=day))
@@ -177,7 +177,7 @@ async def test_a_day_is_proved_and_its_first_broken_entry_named(services: Servic
 
 async def test_a_person_is_exported_and_forgotten_and_all_proofs_stand(services: Services) -> None:
     request = await add_stock(services)
-    await services.world.seal()
+    await services.world.seal_all()
     books = "SELECT sum(on_hand_delta), max(actor) FROM stock_movements WHERE sku = %s"
     before = services.world.tampering.execute(books.encode(), [request.sku]).fetchone()
     asked = pb.ExportSubjectRequest(subject=PERSON)
@@ -192,7 +192,7 @@ async def test_a_person_is_exported_and_forgotten_and_all_proofs_stand(services:
         assert [part async for part in client.export_subject(asked)] == [pb.ExportSubjectResponse()]
     after = services.world.tampering.execute(books.encode(), [request.sku]).fetchone()
     assert before == after == (3, pseudonym)
-    await services.world.seal()
+    await services.world.seal_all()
     proof = await services.world.prove()
     assert (proof.broken, proof.is_complete) == (None, True)
     for table in ("stock_movements", "audit_log", "audit_subjects", "requests", "journal"):

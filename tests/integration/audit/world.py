@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
@@ -50,6 +51,12 @@ class World:
     async def seal(self) -> int:
         """Seal what there is."""
         return await self.upkeep.seal(timedelta(0)) or 0
+
+    async def seal_all(self) -> None:
+        """Seal until nothing waits, whoever else seals, and whichever transactions still run."""
+        async with asyncio.timeout(SECONDS):
+            while (await self.prove()).waiting:
+                await self.seal()
 
     async def entries(self, wanted: Wanted = Wanted()) -> list[Stored]:  # noqa: B008 - it never changes
         """Return the wanted entries, the oldest first."""

@@ -119,6 +119,7 @@ async def test_reflection_describes_the_whole_public_contract(version: str) -> N
     names = {entry.name for entry in listed.list_services_response.service}
     assert names == {
         "grpc.health.v1.Health",
+        "inventory.admin.v1.AuditService",
         "inventory.admin.v1.PipelineService",
         "inventory.command.v1.ItemCommandService",
         "inventory.command.v1.LocationCommandService",
