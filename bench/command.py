@@ -99,7 +99,7 @@ class Bench:
 
 async def measure(stack: RunningStack, load: Load, rounds: int, seconds: float, burst_seconds: float) -> bool:
     """Measure, print and write; return whether every answer was kept."""
-    await shop.open_shop(Target(stack.command, stack.tls("command")))
+    await shop.open_shop(stack)
     with servers(stack) as running:
         async with connect(stack.redis_url) as view:
             parts = {
@@ -151,7 +151,7 @@ def main(
 ) -> None:
     """Measure the command side; about nine minutes, three with --quick."""
     rounds, seconds, burst_seconds = (1, 1.0, 4.0) if quick else (3, 2.0, 10.0)
-    with running_stack("bench") as stack, processes() as load:
+    with running_stack("bench") as stack, processes(shop.token(stack)) as load:
         kept = uvloop.run(measure(stack, load, rounds, seconds, burst_seconds))
     raise typer.Exit(0 if kept else 1)
 

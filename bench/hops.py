@@ -17,7 +17,16 @@ from bench.servers import command_server, query_server
 from stack.envoy_proxy import SERVICES, sidecar
 from tests.stack_fixture import RunningStack, running_stack
 
-PARTS = ("postgres", "database", "valkey", "certificates", "edge", *SERVICES, *map(sidecar, SERVICES))
+PARTS = (
+    "postgres",
+    "database",
+    "valkey",
+    "certificates",
+    "issuer",
+    "edge",
+    *SERVICES,
+    *map(sidecar, SERVICES),
+)
 CALLS = {"AddStock": "command", "GetStockLevel": "query"}
 CALLERS = 32
 COLUMNS = ("service", "sidecar", "edge", "load")
@@ -81,13 +90,13 @@ def ways(stack: RunningStack, service: str, plain: Way) -> Mapping[str, Way]:
 
 def main() -> None:
     """Run a stack without change data capture, and measure."""
-    with running_stack("hops", only=PARTS) as stack, processes() as load:
+    with running_stack("hops", only=PARTS) as stack, processes(shop.token(stack)) as load:
         at = stack.postgres_url
         with (
             command_server(at("command"), stack.home.log("plain-command")) as command,
             query_server(stack.redis_url, at("query"), stack.home.log("plain-query")) as query,
         ):
-            uvloop.run(shop.open_shop(Target(stack.command, stack.tls("command"))))
+            uvloop.run(shop.open_shop(stack))
             plain = {
                 "command": Way(command.target, {"service": command.pid}),
                 "query": Way(query.target, {"service": query.pid}),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import multiprocessing
+import os
 import random
 import time
 from array import array
@@ -27,7 +28,11 @@ from inventory.query.v1.consistency_pb2 import Consistency
 
 PROCESSES = 2
 TIMEOUT = 30.0
-METADATA = (("x-inventory-actor", "bench"),)
+TOKEN_VARIABLE = "INVENTORY_BENCH_TOKEN"  # noqa: S105 - a variable's name
+METADATA = (
+    ("x-inventory-actor", "bench"),
+    ("authorization", f"Bearer {os.environ.get(TOKEN_VARIABLE, '')}"),
+)
 # So many that a server of several processes is given them evenly enough.
 CONNECTIONS = 16
 CALLS = {**calls.CALLS, **queries.CALLS}
@@ -123,8 +128,9 @@ class Load:
 
 
 @contextmanager
-def processes(count: int = PROCESSES) -> Iterator[Load]:
-    """Start load processes, and end them."""
+def processes(token: str, count: int = PROCESSES) -> Iterator[Load]:
+    """Start load processes, whose calls bring the token, and end them."""
+    os.environ[TOKEN_VARIABLE] = token
     # Spawned, for gRPC does not survive a fork.
     context = multiprocessing.get_context("spawn")
     pipes, started = [], []

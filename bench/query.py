@@ -29,7 +29,6 @@ from bench.projecting import Journal, Projected, projected
 from bench.query_plan import PLAN
 from bench.query_tables import burst_table, freshness_table, projector_table
 from bench.servers import Server, echo_server, query_server
-from client import InventoryClient
 from inventory.query.v1.consistency_pb2 import SOURCE_DATABASE, SOURCE_VIEW, Consistency
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from query_svc.read_model import connect
@@ -79,13 +78,13 @@ async def demands(stack: RunningStack) -> Mapping[str, Consistency]:
 
     Raise RuntimeError unless the answer comes from where it should.
     """
-    async with InventoryClient(stack.command, tls=stack.tls("command"), actor="bench") as client:
+    async with stack.client("bench", stack.command, "command") as client:
         made = await client.add_stock(add("bench.token", shop.SKUS, 1, random.Random(1)))  # noqa: S311 - any
     found = {
         plan.TOKEN: Consistency(at_least_as_fresh=made.consistency_token),
         plan.EVERYTHING: Consistency(fully_consistent=True),
     }
-    async with InventoryClient(stack.query, tls=stack.tls("query"), actor="bench") as client:
+    async with stack.client("bench", stack.query, "query") as client:
         for demand, source in ((plan.TOKEN, SOURCE_VIEW), (plan.EVERYTHING, SOURCE_DATABASE)):
             request = GetStockLevelRequest(sku=shop.SKUS[0], location_id=PLACE, consistency=found[demand])
             await client.get_stock_level(request)  # by now, what was waited for is there
@@ -126,8 +125,8 @@ async def filled(stack: RunningStack, load: Load, journal: Journal) -> tuple[Pro
 async def measure(stack: RunningStack, load: Load, size: Size) -> None:
     """Measure, print and write."""
     command = Target(stack.command, stack.tls("command"))
-    await shop.open_shop(command)
-    await shop.spread(command)
+    await shop.open_shop(stack)
+    await shop.spread(stack)
     async with connect(stack.redis_url) as view:
         pipeline = Pipeline(stack, view)
         await pipeline.caught_up()
@@ -165,7 +164,7 @@ def main(
     *, quick: Annotated[bool, typer.Option(help="One short round: to see that it works.")] = False
 ) -> None:
     """Measure the query side and the way to the view; about six minutes, two with --quick."""
-    with running_stack("bench") as stack, processes() as load:
+    with running_stack("bench") as stack, processes(shop.token(stack)) as load:
         uvloop.run(measure(stack, load, QUICK if quick else FULL))
 
 

@@ -6,13 +6,15 @@ import asyncio
 from collections.abc import Sequence
 
 from bench.calls import PLACE
-from bench.load import Target
 from client import InventoryClient
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, BatchStockRequest, StockCommand
 from inventory.type.v1.location_pb2 import LOCATION_KIND_WAREHOUSE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_OPENING
+from stack import tokens
+from stack.issuer.granting import LONGEST_LIFETIME
+from tests.stack_fixture import RunningStack
 
 SKUS = [f"BENCH-{number:04}" for number in range(1000)]
 # Where the items lie beside PLACE, for what sums over places.
@@ -22,9 +24,15 @@ AT_ONCE = 50
 PATIENCE = 60.0
 
 
-async def open_shop(command: Target) -> None:
+def token(stack: RunningStack) -> str:
+    """Return a token that lasts for the whole benchmark."""
+    asked = tokens.form(stack, "bench", tokens.EVERY_ROLE)
+    return tokens.fetch(stack, asked | {"expires_in": str(LONGEST_LIFETIME)})
+
+
+async def open_shop(stack: RunningStack) -> None:
     """Create the place, the items and their levels through the command service."""
-    async with InventoryClient(command.address, tls=command.tls, actor="bench", timeout=PATIENCE) as client:
+    async with stack.client("bench", stack.command, "command", timeout=PATIENCE) as client:
         await _create_place(client, PLACE)
         for start in range(0, len(SKUS), AT_ONCE):
             part = SKUS[start : start + AT_ONCE]
@@ -34,9 +42,9 @@ async def open_shop(command: Target) -> None:
         await _open(client, PLACE)
 
 
-async def spread(command: Target) -> None:
+async def spread(stack: RunningStack) -> None:
     """Stock every item at MORE_PLACES too."""
-    async with InventoryClient(command.address, tls=command.tls, actor="bench", timeout=PATIENCE) as client:
+    async with stack.client("bench", stack.command, "command", timeout=PATIENCE) as client:
         for place in MORE_PLACES:
             await _create_place(client, place)
             await _open(client, place)

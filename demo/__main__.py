@@ -1,6 +1,7 @@
 """`python -m demo`: sell days of orders through the local stack, measure, and prove that all adds up."""
 
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -18,6 +19,7 @@ from demo.orders import OrderFile, OrderFileError
 from demo.probe import NotVisibleError
 from demo.tour import OversoldError
 from query_svc.read_model import ReadModelUnavailableError
+from stack import tokens
 from stack.addresses import Addresses
 from stack.home import from_variables
 
@@ -48,7 +50,7 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
     clients: Annotated[int, typer.Option(min=1, max=64, help="How many sell at once.")] = 16,
     address: Annotated[
         str,
-        typer.Option(help="host:port of plaintext services; the local stack's."),
+        typer.Option(help="host:port of plaintext services that ask for no token; the local stack's."),
     ] = "",
     database: Annotated[
         str,
@@ -73,6 +75,7 @@ def main(  # noqa: PLR0913 - the options of a command line, each by its name
     setting = show.Setting(
         address=address or local.edge,
         tls=None if address else local.tls(),
+        sign_in=None if address else partial(tokens.source, local),
         database=database or local.postgres_url("query"),
         redis=redis or local.redis_url,
         clients=clients,
@@ -101,7 +104,8 @@ def show_the_way(setting: show.Setting, sku: str) -> None:
     console.print(
         f"\nThe stack still runs; all services answer at [bold]{setting.address}[/bold].\n"
         "  look at it    make status\n"
-        f"  ask it        .venv/bin/buf curl --protocol grpc {how} -d "
+        f"  ask it        .venv/bin/buf curl --protocol grpc {how} --schema . \\\n"
+        """                -H "authorization: Bearer $(make -s token)" -d """
         f"""'{{"sku": "{sku}"}}' \\\n"""
         f"                {scheme}://{setting.address}/inventory.query.v1.StockQueryService/GetAvailability\n"
         "  stop it       make down",

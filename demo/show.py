@@ -13,7 +13,7 @@ from datetime import UTC, date, datetime, timedelta
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from client import InventoryClient, Tls
+from client import InventoryClient, Tls, TokenSource
 from demo import commits, opening, probe, proof, report, tour
 from demo.books import Books
 from demo.commits import Commits
@@ -41,13 +41,14 @@ LEDGER_MARGIN = timedelta(minutes=5)
 class Setting:
     """Where the show takes place.
 
-    address: host:port of all services, reached by `tls`. database: URL of Postgres for a role that may read
-    the ledger. redis: URL of the read model. clients: how many tills sell at once, each with a connection of
-    its own.
+    address: host:port of all services, reached by `tls`. sign_in: gives a name's source of access tokens,
+    None where the services ask for none. database: URL of Postgres for a role that may read the ledger.
+    redis: URL of the read model. clients: how many tills sell at once, each with a connection of its own.
     """
 
     address: str
     tls: Tls | None
+    sign_in: Callable[[str], TokenSource] | None
     database: str
     redis: str
     clients: int
@@ -171,10 +172,11 @@ async def run(setting: Setting, source: Source, console: Console) -> bool:
     tasks in an exception group.
     """
     run_id = f"demo-{uuid.uuid4().hex[:8]}"
+    token = setting.sign_in(run_id) if setting.sign_in else None
     async with AsyncExitStack() as stack:
         clients = [
             await stack.enter_async_context(
-                InventoryClient(setting.address, tls=setting.tls, actor=run_id, timeout=TIMEOUT)
+                InventoryClient(setting.address, tls=setting.tls, actor=run_id, token=token, timeout=TIMEOUT)
             )
             for _ in range(setting.clients)
         ]

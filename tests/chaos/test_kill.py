@@ -60,7 +60,7 @@ async def sell(client: InventoryClient, seed: int, place: str, skus: list[str]) 
 async def test_a_killed_process_costs_nothing(stack: RunningStack, victim: str) -> None:
     place = f"K-{uuid4().hex[:8]}"
     skus = [f"{place}-{number}" for number in range(5)]
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor=place, timeout=20) as client:
+    async with stack.client(place, timeout=20) as client:
         await client.create_location(
             location_command_service_pb2.CreateLocationRequest(
                 location_id=place, name=victim, kind=LOCATION_KIND_STORE

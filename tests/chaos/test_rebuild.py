@@ -58,7 +58,7 @@ async def test_a_rebuild_that_is_killed_again_and_again_serves_all_the_time(stac
 
     receipt = pb.AddStockRequest(sku=name, location_id=name, quantity=1, reason=MOVEMENT_REASON_RECEIPT)
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor=name, timeout=20) as client,
+        stack.client(name, timeout=20) as client,
         connect(stack.redis_url) as view,
         connect_generations(stack.redis_url) as generations,
     ):

@@ -31,7 +31,7 @@ async def test_a_standby_goes_on_where_the_killed_one_was(stack: RunningStack) -
     name = uuid4().hex[:8]
     receipt = AddStockRequest(sku=name, location_id=name, quantity=1, reason=MOVEMENT_REASON_RECEIPT)
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor=name, timeout=20) as client,
+        stack.client(name, timeout=20) as client,
         connect(stack.redis_url) as view,
     ):
         await client.create_item(CreateItemRequest(sku=name, name="Mug"))

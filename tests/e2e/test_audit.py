@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 from google.type.date_pb2 import Date
 
-from client import DeadLetterNotFoundError, InventoryClient, LocationNotFoundError
+from client import DeadLetterNotFoundError, LocationNotFoundError
 from inventory.admin.v1 import audit_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2 import DiscardDeadLettersRequest
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
@@ -24,7 +24,7 @@ PATIENCE = 60.0
 
 async def test_what_came_through_the_door_is_in_the_log_and_sealed(stack: RunningStack) -> None:
     sku, actor = f"AUD-{uuid4().hex[:8]}", f"auditor-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor=actor, timeout=PATIENCE) as client:
+    async with stack.client(actor, timeout=PATIENCE) as client:
         await client.create_item(CreateItemRequest(sku=sku, name="Audited"))
         stock = AddStockRequest(
             sku=sku, location_id="NOWHERE", quantity=1, reason=MOVEMENT_REASON_RECEIPT, request_id=sku

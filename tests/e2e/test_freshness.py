@@ -104,9 +104,7 @@ async def slow_down(stack: RunningStack, rng: random.Random, until: float) -> No
 
 async def test_a_minute_under_a_slow_projector_shows_no_stale_read(stack: RunningStack) -> None:
     rng = random.Random(5)
-    async with InventoryClient(
-        stack.edge, tls=stack.tls(), actor="market", timeout=10, read_your_writes=False
-    ) as client:
+    async with stack.client("market", timeout=10, read_your_writes=False) as client:
         market = Market(client, rng)
         await client.create_location(
             CreateLocationRequest(location_id=market.place, name="Market", kind=LOCATION_KIND_WAREHOUSE)

@@ -78,7 +78,7 @@ class Counter:
 
 @pytest.fixture
 async def counter(stack: RunningStack) -> AsyncIterator[Counter]:
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="test") as client:
+    async with stack.client("test") as client:
         counter = Counter(stack, client)
         await counter.open()
         yield counter

@@ -70,7 +70,7 @@ class Shop:
 @pytest.fixture
 async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """Give a shop that is open, and whose level the view shows."""
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="away", timeout=20) as client:
+    async with stack.client("away", timeout=20) as client:
         shop = Shop(client)
         await shop.open()
         await shop.until(in_view)

@@ -28,7 +28,7 @@ PATIENCE = 30.0
 
 @pytest.fixture
 async def client(stack: RunningStack) -> AsyncIterator[InventoryClient]:
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="operator", timeout=PATIENCE) as client:
+    async with stack.client("operator", timeout=PATIENCE) as client:
         yield client
 
 

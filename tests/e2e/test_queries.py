@@ -117,7 +117,7 @@ class Shop:
 @pytest.fixture
 async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """Give an open shop."""
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="e2e/queries") as client:
+    async with stack.client("e2e/queries") as client:
         shop = Shop(client, uuid4().hex[:8])
         await shop.open()
         yield shop

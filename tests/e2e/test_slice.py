@@ -124,7 +124,7 @@ class Shop:
 @pytest.fixture
 async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """Give an open shop."""
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="e2e/test") as client:
+    async with stack.client("e2e/test") as client:
         shop = Shop(client)
         await shop.open()
         yield shop
@@ -235,7 +235,9 @@ async def test_an_oversell_is_refused_with_its_figures_and_changes_nothing(
     # As it is on the wire, Envoy between: for those who have not our client.
     async with stack.channel() as channel:
         with pytest.raises(grpc.aio.AioRpcError) as raw:
-            await StockCommandServiceStub(channel).RemoveStock(shop.sell(12), timeout=5)
+            await StockCommandServiceStub(channel).RemoveStock(
+                shop.sell(12), timeout=5, metadata=stack.metadata()
+            )
     packed = (raw.value.trailing_metadata() or {})["grpc-status-details-bin"]
     info, precondition = error_details_pb2.ErrorInfo(), error_details_pb2.PreconditionFailure()
     for detail in status_pb2.Status.FromString(packed).details:
@@ -318,7 +320,8 @@ async def test_reflection_tells_the_whole_contract(stack: RunningStack, version:
             request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
             response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
         )
-        listed, *files = [answer async for answer in reflect(iter(requests), timeout=10)]
+        answers = reflect(iter(requests), timeout=10, metadata=stack.metadata("sue", "operator"))
+        listed, *files = [answer async for answer in answers]
     assert {service.name for service in listed.list_services_response.service} == set(PUBLIC_SERVICES)
     assert len(PUBLIC_SERVICES) == 11
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in files)

@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from client import InsufficientStockError, InventoryClient, RetryPolicy, error_from_status
+from client import InsufficientStockError, RetryPolicy, error_from_status
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
@@ -36,7 +36,7 @@ class Shelf:
 
     async def set_up(self) -> None:
         """Create the item and the place."""
-        async with InventoryClient(self._stack.edge, tls=self._stack.tls(), actor="test") as client:
+        async with self._stack.client("test") as client:
             await client.create_item(CreateItemRequest(sku=self.sku, name="Mug"))
             await client.create_location(
                 CreateLocationRequest(location_id=self.place, name="Place", kind=LOCATION_KIND_STORE)
@@ -101,7 +101,7 @@ async def test_messages_are_answered_in_order_and_a_bad_command_refuses_itself_a
         pb.StreamStockRequest(sequence=8, validate_only=True, commands=[shelf.sell(3)]),
         pb.StreamStockRequest(sequence=5, commands=[shelf.add(-1), pb.StockCommand(), shelf.sell(3)]),
     ]
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="test") as client:
+    async with stack.client("test") as client:
         answers = [answer async for answer in client.stream_stock(slowly(iter(messages)))]
     assert [answer.sequence for answer in answers] == [7, 8, 5]
     kinds = [[result.WhichOneof("result") for result in answer.results] for answer in answers]
@@ -119,7 +119,7 @@ async def test_a_stream_that_is_cut_goes_on_where_it_was_and_nothing_is_doubled(
     answers: list[pb.StreamStockResponse] = []
     async with (
         Door(stack.edge) as door,
-        InventoryClient(door.address, tls=stack.tls(), actor="test", timeout=30, retry=PATIENT) as client,
+        stack.client("test", door.address, timeout=30, retry=PATIENT) as client,
     ):
         async for answer in client.stream_stock(slowly(shelf.messages(number, commands))):
             answers.append(answer)
@@ -136,9 +136,7 @@ async def test_a_killed_service_and_a_restarted_one_lose_and_double_nothing(
 ) -> None:
     number, commands = 200, 10
     answers: list[pb.StreamStockResponse] = []
-    async with InventoryClient(
-        stack.edge, tls=stack.tls(), actor="test", timeout=60, retry=PATIENT
-    ) as client:
+    async with stack.client("test", timeout=60, retry=PATIENT) as client:
         async for answer in client.stream_stock(slowly(shelf.messages(number, commands), 0.02)):
             answers.append(answer)
             if len(answers) == 50:
@@ -146,7 +144,7 @@ async def test_a_killed_service_and_a_restarted_one_lose_and_double_nothing(
     assert [answer.sequence for answer in answers] == list(range(number))
     assert shelf.entries() == [(unit, unit) for unit in range(1, number * commands + 1)]
     again: list[pb.StreamStockResponse] = []
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="test", timeout=60) as client:
+    async with stack.client("test", timeout=60) as client:
         again += [answer async for answer in client.stream_stock(slowly(shelf.messages(number, commands), 0))]
     assert again == answers
     assert len(shelf.entries()) == number * commands
@@ -160,7 +158,7 @@ async def test_a_caller_who_does_not_read_is_pushed_back_and_costs_little_memory
     long = pb.StockCommand(remove=pb.RemoveStockRequest(sku="!", reference="r" * 200, quantity=-1))
     before = _resident(stack.pid("command"))
     async with stack.channel() as channel:
-        call = StockCommandServiceStub(channel).StreamStock()
+        call = StockCommandServiceStub(channel).StreamStock(metadata=stack.metadata())
         sent, carried_out = 0, -1
         while sent < number:
             message = pb.StreamStockRequest(sequence=sent, commands=[shelf.add(), *[long] * 20])

@@ -52,9 +52,7 @@ class Shelf:
 
 @pytest.fixture
 async def shelf(stack: RunningStack) -> AsyncIterator[Shelf]:
-    async with InventoryClient(
-        stack.edge, tls=stack.tls(), actor="test", timeout=30, retry=PATIENT
-    ) as client:
+    async with stack.client("test", timeout=30, retry=PATIENT) as client:
         shelf = Shelf(client)
         await shelf.set_up()
         yield shelf
@@ -80,7 +78,7 @@ async def test_whatever_is_killed_every_change_is_told_in_turn(shelf: Shelf, sta
     async with (
         asyncio.timeout(100),
         Door(stack.edge) as door,
-        InventoryClient(door.address, tls=stack.tls(), actor="test", retry=PATIENT) as client,
+        stack.client("test", door.address, retry=PATIENT) as client,
     ):
         selling: asyncio.Task[None] | None = None
         async for message in client.watch_stock(WatchStockRequest(skus=[shelf.sku], include_current=True)):
@@ -102,10 +100,11 @@ async def test_a_thousand_watch_at_once(shelf: Shelf, stack: RunningStack) -> No
     number, rounds = 1000, 5
     before = _resident(stack.pid("query"))
     channels = [stack.channel([("number", channel)]) for channel in range(4)]
+    metadata = stack.metadata()
     async with asyncio.timeout(100):
         watches = [
             StockQueryServiceStub(channels[index % len(channels)]).WatchStock(
-                WatchStockRequest(skus=[] if index % 2 else [shelf.sku])
+                WatchStockRequest(skus=[] if index % 2 else [shelf.sku]), metadata=metadata
             )
             for index in range(number)
         ]

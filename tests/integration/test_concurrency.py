@@ -50,7 +50,7 @@ def sale(sku: str, place: str, quantity: int, request_id: str = "") -> pb.Remove
 async def test_exactly_the_stock_is_sold(stack: RunningStack, second: str) -> None:
     place = f"P-{uuid4().hex[:8]}"
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor="a") as one,
+        stack.client("a") as one,
         InventoryClient(second, actor="a") as other,
     ):
         sku = await open_shop(one, place)
@@ -79,7 +79,7 @@ async def test_exactly_the_stock_is_sold(stack: RunningStack, second: str) -> No
 async def test_the_same_request_many_times_at_once_is_one(stack: RunningStack, second: str) -> None:
     place = f"P-{uuid4().hex[:8]}"
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor="a") as client,
+        stack.client("a") as client,
         InventoryClient(second, actor="a") as other,
     ):
         both = (client, other)
@@ -112,7 +112,7 @@ async def test_moves_in_both_directions_never_deadlock(stack: RunningStack, seco
         deadlocks = "SELECT sum(deadlocks) FROM pg_stat_database"
         before = connection.execute(deadlocks).fetchone()
         async with (
-            InventoryClient(stack.edge, tls=stack.tls(), actor="a") as client,
+            stack.client("a") as client,
             InventoryClient(second, actor="a") as other,
         ):
             sku = await open_shop(client, *places)
@@ -161,7 +161,7 @@ def test_the_service_cannot_rewrite_the_past(stack: RunningStack, statement: str
 )
 async def test_the_database_holds_the_line_too(stack: RunningStack, change: str) -> None:
     place = f"P-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="a") as client:
+    async with stack.client("a") as client:
         sku = await open_shop(client, place)
         await client.add_stock(receipt(sku, place, 5))
     with (

@@ -105,7 +105,7 @@ async def test_a_hundred_units_are_promised_or_sent_a_hundred_times(stack: Runni
             return "sold out"
 
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor="sale", timeout=60) as one,
+        stack.client("sale", timeout=60) as one,
         InventoryClient(second, actor="sale", timeout=60) as other,
     ):
         clients = (one, other)

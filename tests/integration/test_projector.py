@@ -13,7 +13,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from client import InventoryClient
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
 from inventory.command.v1.reservation_command_service_pb2 import ReserveLine, ReserveStockRequest
@@ -149,7 +148,7 @@ def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt
 async def test_what_has_never_come_is_fetched(world: World, stack: RunningStack) -> None:
     """A transaction that is missing in the topic shows as a gap, and all that it changed is fetched."""
     sku, place = f"G-{uuid4().hex[:8]}", f"P-{uuid4().hex[:8]}"
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="tester") as client:
+    async with stack.client("tester") as client:
         await client.create_item(CreateItemRequest(sku=sku, name="Mug"))
         await client.create_location(
             CreateLocationRequest(location_id=place, name="North", kind=LOCATION_KIND_STORE)

@@ -11,7 +11,6 @@ import psycopg
 import pytest
 
 from cdc.reconcile import Report, reconcile
-from client import InventoryClient
 from inventory.command.v1 import item_command_service_pb2, location_command_service_pb2
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
@@ -46,7 +45,7 @@ async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
     """Give a shop that reconciles."""
     sku, place = f"R-{uuid4().hex[:8]}", f"P-{uuid4().hex[:8]}"
     async with (
-        InventoryClient(stack.edge, tls=stack.tls(), actor="tester") as client,
+        stack.client("tester") as client,
         connect(stack.redis_url) as view,
     ):
         await client.create_item(item_command_service_pb2.CreateItemRequest(sku=sku, name="Mug"))
@@ -140,7 +139,7 @@ async def test_a_shop_at_work_reconciles(shop: Shop) -> None:
 
     async def work() -> None:
         nonlocal changes
-        async with InventoryClient(shop.stack.edge, tls=shop.stack.tls(), actor="tester") as client:
+        async with shop.stack.client("tester") as client:
             while True:
                 await client.add_stock(
                     pb.AddStockRequest(

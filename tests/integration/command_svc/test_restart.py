@@ -103,9 +103,7 @@ async def test_commands_are_answered_or_unavailable_and_nothing_is_half_done(
             await asyncio.sleep(0.01 if len(sales.failed) == failed else 0.3)
 
     once = RetryPolicy(attempts=1)
-    async with InventoryClient(
-        shop.stack.edge, tls=shop.stack.tls(), actor="till", timeout=DEADLINE, retry=once
-    ) as client:
+    async with shop.stack.client("till", timeout=DEADLINE, retry=once) as client:
         async with asyncio.timeout(90), asyncio.TaskGroup() as group:
             for number in range(TILLS):
                 group.create_task(till(client, number))

@@ -123,7 +123,8 @@ async def code_of(
     """Return what a command is answered with, over a connection of its own."""
     async with mesh.channel([("grpc.use_local_subchannel_pool", 1)]) as channel:
         method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = channel.unary_unary(ADD)
-        call = method(message, timeout=PATIENCE, metadata=metadata, compression=compression)
+        signed = (*metadata, *mesh.metadata("mesh"))
+        call = method(message, timeout=PATIENCE, metadata=signed, compression=compression)
         return await call.code()
 
 

@@ -40,9 +40,7 @@ class Load:
         self.added = 0
 
     def client(self) -> InventoryClient:
-        return InventoryClient(
-            self._mesh.edge, tls=self._mesh.tls(), actor="mesh", timeout=30, retry=RetryPolicy(attempts=1)
-        )
+        return self._mesh.client("mesh", timeout=30, retry=RetryPolicy(attempts=1))
 
     async def open(self, client: InventoryClient) -> None:
         await client.create_item(CreateItemRequest(sku=self._sku, name="Mug"))

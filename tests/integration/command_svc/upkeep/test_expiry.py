@@ -10,7 +10,6 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from client import InventoryClient
 from command_svc.store.errors import ConflictError
 from command_svc.store.upkeep import UpkeepStore
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
@@ -147,7 +146,7 @@ async def test_marks_are_kept_for_a_while(owner: Connection, store: UpkeepStore)
 @pytest.mark.slow
 @pytest.mark.timeout(180)
 async def test_the_real_connector_confirms_and_one_that_stands_still_does_not(stack: RunningStack) -> None:
-    async with InventoryClient(stack.edge, tls=stack.tls(), actor="tester") as client:
+    async with stack.client("tester") as client:
         await client.create_item(CreateItemRequest(sku=f"U-{uuid4().hex[:8]}", name="Mug"))
     with psycopg.connect(stack.postgres_url("owner"), autocommit=True) as owner:
         first, second = (add_partition(owner, "journal", days) for days in (20, 19))

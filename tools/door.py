@@ -1,0 +1,132 @@
+"""What the edge's Envoy enforces of the table of roles: who may call which method, and how it refuses."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from inventory.type.v1.access_pb2 import Role
+from serving.access import ACCESS, role_name, role_named
+from serving.errors import DETAILS_KEY, CallError
+from serving.identity import permission_denied, unauthenticated
+from stack.workloads import NAMESPACE, WORKLOADS
+
+# Where the filter jwt_authn leaves the claims of a token that is good.
+TOKEN_FILTER = "envoy.filters.http.jwt_authn"  # noqa: S105 - a filter's name
+CLAIMS = "token"
+EXTENSIONS = "type.googleapis.com/envoy.extensions"
+
+
+def access_filter() -> str:
+    """Return envoy/generated/roles.json: the typed configuration of the filter that knows the roles."""
+    methods: dict[frozenset[Role.ValueType], list[str]] = defaultdict(list)
+    for path, access in sorted(ACCESS.items()):
+        methods[access.roles].append(path)
+    policies = {
+        " or ".join(role_name(role) for role in sorted(roles)): {
+            "permissions": [{"url_path": {"path": {"exact": path}}} for path in methods[roles]],
+            "principals": [*map(_by_token, sorted(roles)), *_by_certificate(roles)],
+        }
+        for roles in sorted(methods, key=sorted)
+    }
+    rules = {
+        "@type": f"{EXTENSIONS}.filters.http.rbac.v3.RBAC",
+        "rules": {"action": "ALLOW", "policies": policies},
+    }
+    return json.dumps(rules, indent=1) + "\n"
+
+
+def refusals() -> str:
+    """Return envoy/generated/refusals.json: how each refusal of the edge is answered, details included."""
+    anonymous = [
+        {"header_filter": {"header": {"name": "authorization", "present_match": True, "invert_match": True}}},
+        *(
+            {
+                "header_filter": {
+                    "header": {
+                        "name": "x-forwarded-client-cert",
+                        "string_match": {"contains": f"/ns/{NAMESPACE}/sa/{name}"},
+                        "treat_missing_header_as_empty": True,
+                        "invert_match": True,
+                    }
+                }
+            }
+            for name in WORKLOADS
+        ),
+    ]
+    missing = unauthenticated("missing", "the call brings no token, and no certificate that is known")
+    # Envoy says 403 to a token for others.
+    others = unauthenticated("claims", "the token is refused: claims")
+    mappers = [
+        _mapper([_status(403), _told("jwt_authn")], others, 401),
+        _mapper([_status(403), *anonymous], missing, 401),
+    ]
+    for path in sorted(ACCESS):
+        called = {"header_filter": {"header": {"name": ":path", "string_match": {"exact": path}}}}
+        mappers.append(_mapper([_status(403), called], permission_denied(path)))
+    return json.dumps({"mappers": [*mappers, *_refused_tokens()]}, indent=1) + "\n"
+
+
+def _by_token(role: Role.ValueType) -> dict[str, Any]:
+    value = {"list_match": {"one_of": {"string_match": {"exact": role_name(role)}}}}
+    path = [{"key": CLAIMS}, {"key": "roles"}]
+    return {"metadata": {"filter": TOKEN_FILTER, "path": path, "value": value}}
+
+
+def _by_certificate(roles: frozenset[Role.ValueType]) -> Iterator[dict[str, Any]]:
+    for name, role in WORKLOADS.items():
+        if role_named(role) in roles:
+            yield {"authenticated": {"principal_name": {"suffix": f"/ns/{NAMESPACE}/sa/{name}"}}}
+
+
+# What the filter says of a token that is no good, and the cause that the contract knows it by.
+CAUSES = {
+    "expired": "expired",
+    "Jwks_doesn": "key",
+    "alg": "algorithm",
+    "verification_fails": "signature",
+    "ssuer": "claims",
+    "udience": "claims",
+    "not_yet": "claims",
+}
+
+
+def _refused_tokens() -> Iterator[dict[str, Any]]:
+    for said, cause in CAUSES.items():
+        error = unauthenticated(cause, f"the token is refused: {cause}")
+        yield _mapper([_status(401), _told(said)], error)
+    yield _mapper([_status(401)], unauthenticated("malformed", "the token is no JSON Web Token"))
+
+
+def _told(text: str) -> dict[str, Any]:
+    """Return what matches where Envoy's reason for an answer of its own has a text in it."""
+    expression = f"response.code_details.contains('{text}')"
+    return {
+        "extension_filter": {
+            "name": "envoy.access_loggers.extension_filters.cel",
+            "typed_config": {
+                "@type": f"{EXTENSIONS}.access_loggers.filters.cel.v3.ExpressionFilter",
+                "expression": expression,
+            },
+        }
+    }
+
+
+def _status(code: int) -> dict[str, Any]:
+    # Every comparison of Envoy has a key to change it by at run time: nobody does.
+    comparison = {"op": "EQ", "value": {"default_value": code, "runtime_key": "inventory.unused"}}
+    return {"status_code_filter": {"comparison": comparison}}
+
+
+def _mapper(filters: list[dict[str, Any]], error: CallError, status: int | None = None) -> dict[str, Any]:
+    """Return what answers with an error's message and details where all filters match."""
+    details = base64.b64encode(error.to_status().SerializeToString(deterministic=True)).decode()
+    found: dict[str, Any] = {
+        "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
+        "body": {"inline_string": error.message},
+        "headers_to_add": [{"header": {"key": DETAILS_KEY, "value": details}}],
+    }
+    return found if status is None else found | {"status_code": status}
