@@ -91,11 +91,16 @@ archive: venv ## Put an old month of the ledger into a Parquet file and drop it 
 
 .PHONY: test
 test: venv ## Run all tests; those of the stack start one of their own
-	@$(PYTHON) -m pytest
+	@$(PYTHON) -m pytest -m "not mesh"
 
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need no stack
-	@$(PYTHON) -m pytest -m "not stack"
+	@$(PYTHON) -m pytest -m "not stack and not mesh"
+
+.PHONY: test-mesh
+test-mesh: venv ## Run manifests and services in a real mesh on this machine (needs root and Go; INVENTORY_MESH_SKIP=1 passes it over)
+	@[ "$$INVENTORY_MESH_SKIP" = 1 ] || $(PYTHON) -m tests.mesh.builds
+	@$(PYTHON) -m pytest -m mesh tests/mesh
 
 .PHONY: lint
 lint: venv ## Check style, types, import rules, contracts, generated code, migrations

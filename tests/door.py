@@ -8,13 +8,16 @@ from typing import Self
 
 
 class Door:
-    """Takes connections on an address of its own and passes them on; an asynchronous context manager."""
+    """Takes connections on an address of its own and passes them on; an asynchronous context manager.
 
-    def __init__(self, address: str) -> None:
+    `own` is that address; by default a free port of the loopback.
+    """
+
+    def __init__(self, address: str, own: tuple[str, int] = ("127.0.0.1", 0)) -> None:
         self._host, _, port = address.rpartition(":")
         self._port = int(port)
+        self._own_host, self._own_port = own
         self._server: asyncio.Server | None = None
-        self._own_port = 0
         self._ways: dict[asyncio.Task[None], asyncio.StreamWriter] = {}
 
     async def __aenter__(self) -> Self:
@@ -27,11 +30,11 @@ class Door:
     @property
     def address(self) -> str:
         """Where to knock; it stays the same."""
-        return f"127.0.0.1:{self._own_port}"
+        return f"{self._own_host}:{self._own_port}"
 
     async def open(self) -> None:
         """Let through."""
-        self._server = await asyncio.start_server(self._enter, "127.0.0.1", self._own_port)
+        self._server = await asyncio.start_server(self._enter, self._own_host, self._own_port)
         self._own_port = self._server.sockets[0].getsockname()[1]
 
     async def shut(self) -> None:
