@@ -57,8 +57,8 @@ def render(folder: str) -> list[Manifest]:
 
 
 def overlay(name: str) -> list[Manifest]:
-    """Return everything that an overlay deploys: what is done first, and what then runs."""
-    return render(f"deploy/overlays/{name}/setup") + render(f"deploy/overlays/{name}")
+    """Return everything that an overlay deploys, with the jobs of a version at the end."""
+    return render(f"deploy/overlays/{name}") + render(f"deploy/overlays/{name}/setup")
 
 
 def of_kind(manifests: list[Manifest], *kinds: str) -> list[Manifest]:

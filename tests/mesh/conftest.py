@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +12,6 @@ import pytest
 
 from tests.mesh import builds
 from tests.mesh.network import networks
-from tests.mesh.pods import readable
 from tests.mesh.world import World, running_world
 from tests.stack_fixture import running_stack
 
@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 @pytest.fixture(scope="session")
-def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def world() -> Iterator[World]:
     """Give the running mesh; without root, or a tool, that is a failure unless it is to be passed over."""
     if os.environ.get(SKIP) == "1":
         pytest.skip(f"{SKIP}=1: nothing is known of the mesh")
@@ -41,12 +41,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
             f"the mesh needs {', '.join(missing)}: install it (Debian: iproute2, iptables, util-linux)"
         )
     programs = builds.ensure()
-    folder = tmp_path_factory.mktemp("mesh")
-    for path in (folder, programs.etcd, programs.istio):
-        readable(path)
     with (
         running_stack("mesh", only=("postgres", "valkey", "database")) as stack,
         networks(),
-        running_world(programs, stack, folder) as running,
+        tempfile.TemporaryDirectory(prefix="inventory-mesh-") as folder,
+        running_world(programs, stack, Path(folder)) as running,
     ):
         yield running

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -57,8 +57,13 @@ class Pods:
     def __init__(
         self, programs: Programs, processes: Processes, control: ControlPlane, hosts: Mapping[str, str]
     ) -> None:
-        self._programs = programs
         self._processes = processes
+        # Where the proxies' user can get at them.
+        processes.folder.chmod(0o711)
+        self._binaries = processes.folder / "binaries"
+        self._binaries.mkdir(0o755)
+        for program in (programs.istio / "pilot-agent", programs.istio / "envoy_bootstrap.json", BINARY):
+            shutil.copy(program, self._binaries)
         self._control = control
         self._hosts = {ISTIOD: CONTROL_ADDRESS, **hosts}
         self._last = 9
@@ -82,13 +87,14 @@ class Pods:
         self._tell(pod, namespace, template)
         gateway = "inject.istio.io/templates" in template["metadata"].get("annotations", {})
         if not gateway:
-            run(*inside(pod.network, str(self._programs.istio / "pilot-agent"), *REDIRECTION))
-        self._start_proxy(pod, namespace, template, kind="router" if gateway else "sidecar")
-        wait_for(
-            f"the proxy of {name}",
-            lambda: answers(f"http://{address}:15021/healthz/ready"),
-            told=lambda: self._processes.log(f"{name}-proxy"),
-        )
+            run(*inside(pod.network, str(self._binaries / "pilot-agent"), *REDIRECTION))
+        proxy = self._start_proxy(pod, namespace, template, kind="router" if gateway else "sidecar")
+
+        def ready() -> bool:
+            assert proxy.poll() is None, self._processes.log(f"{name}-proxy")
+            return answers(f"http://{address}:15021/healthz/ready")
+
+        wait_for(f"the proxy of {name}", ready, told=lambda: self._processes.log(f"{name}-proxy"))
         if command is not None:
             self.run(pod, command, environment or {})
         return pod
@@ -117,7 +123,9 @@ class Pods:
             "patch", "pod", pod.name, "--namespace", namespace, "--subresource=status", "--patch", patch
         )
 
-    def _start_proxy(self, pod: Pod, namespace: str, template: Manifest, *, kind: str) -> None:
+    def _start_proxy(
+        self, pod: Pod, namespace: str, template: Manifest, *, kind: str
+    ) -> subprocess.Popen[bytes]:
         account = template["spec"]["serviceAccountName"]
         folder = self._processes.folder / pod.name
         secrets = folder / "var/run/secrets"
@@ -144,7 +152,7 @@ class Pods:
             "PROXY_CONFIG": json.dumps(
                 {
                     "discoveryAddress": f"{ISTIOD}:15012",
-                    "binaryPath": str(BINARY),
+                    "binaryPath": str(self._binaries / BINARY.name),
                     "configPath": str(folder / "proxy"),
                     "concurrency": 1,
                     "proxyStatsMatcher": COUNTED,
@@ -158,13 +166,15 @@ class Pods:
             f"--reuid={PROXY_USER}",
             f"--regid={PROXY_USER}",
             "--clear-groups",
-            str(self._programs.istio / "pilot-agent"),
+            str(self._binaries / "pilot-agent"),
             "proxy",
             kind,
             f"--domain={namespace}.svc.cluster.local",
-            f"--templateFile={self._programs.istio / 'envoy_bootstrap.json'}",
+            f"--templateFile={self._binaries / 'envoy_bootstrap.json'}",
         ]
-        self._processes.start(f"{pod.name}-proxy", inside(pod.network, *command), environment, cwd=folder)
+        return self._processes.start(
+            f"{pod.name}-proxy", inside(pod.network, *command), environment, cwd=folder
+        )
 
 
 def probers(spec: Manifest) -> dict[str, Any]:
@@ -183,10 +193,3 @@ def probers(spec: Manifest) -> dict[str, Any]:
 def probed(pod: Pod, container: str) -> bool:
     """Ask as the kubelet does whether a pod is ready."""
     return answers(f"http://{pod.address}:15020/app-health/{container}/readyz")
-
-
-def readable(folder: Path) -> None:
-    """Let the proxies' user go through a folder and those it is in."""
-    for path in [folder, *folder.parents]:
-        if not path.stat().st_mode & 0o001:
-            path.chmod(path.stat().st_mode | 0o011)
