@@ -62,6 +62,8 @@ def add_pod(name: str, address: str, hosts: Mapping[str, str]) -> str:
     folder.mkdir(parents=True, exist_ok=True)
     names = {"localhost": "127.0.0.1", **hosts}
     (folder / "hosts").write_text("".join(f"{where} {known}\n" for known, where in names.items()))
+    # What is asked of a name server is refused at once, rather than waited for.
+    (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
     run("ip", "netns", "add", namespace)
     _in(namespace, "link", "set", "lo", "up")
     run("ip", "-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", name, "netns", CONTROL)
