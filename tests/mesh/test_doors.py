@@ -58,7 +58,11 @@ def test_each_role_calls_exactly_its_own_methods(world: World, role: str) -> Non
         if not allowed:
             continue
         # Let in, it is the service that has answered, to a request of nothing; the pipeline's pod has none.
-        expected = {"UNAVAILABLE"} if method.startswith("/inventory.admin.") else {"OK", "INVALID_ARGUMENT"}
+        expected = (
+            {"UNAVAILABLE"}
+            if method.startswith("/inventory.admin.v1.PipelineService/")
+            else {"OK", "INVALID_ARGUMENT"}
+        )
         if method == "/grpc.health.v1.Health/List":
             # The service itself says that it has no such method.
             expected = {"UNIMPLEMENTED"}

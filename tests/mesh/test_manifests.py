@@ -56,14 +56,14 @@ def test_a_pod_that_may_more_is_refused(world: World) -> None:
     deployment = named(overlay("production"), "Deployment", "command")
     pod = deepcopy(deployment["spec"]["template"])
     pod["metadata"] = {**pod["metadata"], "name": "mighty", "namespace": "inventory"}
-    pod["spec"]["containers"][0]["securityContext"] = {"privileged": True}
+    pod["spec"]["hostNetwork"] = True
     code, said = _complaints(world, [{"apiVersion": "v1", "kind": "Pod", **pod}])
     assert code != 0
     assert "violates PodSecurity" in said
 
 
 def test_every_proxy_takes_what_istiod_makes_of_it(world: World) -> None:
-    metrics = httpx.get(f"http://{CONTROL_ADDRESS}:15080/metrics", trust_env=False).text
+    metrics = httpx.get(f"http://{CONTROL_ADDRESS}:15014/metrics", trust_env=False).text
     # Every proxy has told istiod what it took: nothing was refused, nothing could not be made.
     assert re.search(r"^pilot_xds\{[^}]*\} [1-9]", metrics, re.MULTILINE), metrics[:2000]
     refused = re.findall(r"^pilot_total_xds_rejects\{[^}]*\} [1-9].*$", metrics, re.MULTILINE)
