@@ -99,7 +99,7 @@ test-unit: venv ## Run the tests that need no stack
 
 .PHONY: test-mesh
 test-mesh: venv ## Run manifests and services in a real mesh on this machine (needs root and Go; INVENTORY_MESH_SKIP=1 passes it over)
-	@[ "$$INVENTORY_MESH_SKIP" = 1 ] || $(PYTHON) -m tests.mesh.builds
+	@[ "$${INVENTORY_MESH_SKIP:-}" = 1 ] || $(PYTHON) -m tests.mesh.builds
 	@$(PYTHON) -m pytest -m mesh tests/mesh
 
 .PHONY: lint
