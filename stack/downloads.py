@@ -4,6 +4,7 @@ Maven itself verifies the repository's checksums; `stack/downloads.sha256` is ou
 repository nor a local cache can hand us something else than what was tried.
 """
 
+import fcntl
 import hashlib
 import os
 import pwd
@@ -32,14 +33,18 @@ Say = Callable[[str], None]
 def ensure(say: Say) -> None:
     """Have every jar and the registry in `.stack/`, fetching what is pinned if it is not there yet.
 
+    Who comes while another fetches waits for it.
     Raises StackError when Maven is missing or fails, or when a file is not the one that was pinned.
     """
-    if STAMP.exists() and STAMP.read_text() == _wanted() and JARS.is_dir() and REGISTRY_APP.is_dir():
-        return
-    tarball = _fetch(say)
-    _verify(tarball)
-    _unpack(tarball)
-    STAMP.write_text(_wanted())
+    ROOT.mkdir(exist_ok=True)
+    with (ROOT / "downloads.lock").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        if STAMP.exists() and STAMP.read_text() == _wanted() and JARS.is_dir() and REGISTRY_APP.is_dir():
+            return
+        tarball = _fetch(say)
+        _verify(tarball)
+        _unpack(tarball)
+        STAMP.write_text(_wanted())
 
 
 def lock(say: Say) -> int:

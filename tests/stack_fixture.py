@@ -90,9 +90,11 @@ def running_stack(name: str, *, only: tuple[str, ...] = ()) -> Iterator[RunningS
     """Run a stack with fresh data on free ports, and take it down at the end.
 
     `only` names the parts to start, for a test that needs no more; all of them if empty. Its logs stay for a
-    look in `.stack/<name>/logs` until the next run.
+    look in `.stack/<name>/logs` until the next run; the name tells the process, too, where several share
+    the tests.
     """
-    home = from_name(name, Ports(free_base()))
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "")
+    home = from_name(f"{name}-{worker}" if worker else name, Ports(free_base(worker)))
     if home.folder.exists():
         # What an interrupted run has left.
         shutdown.down(home, print)
@@ -108,10 +110,14 @@ def running_stack(name: str, *, only: tuple[str, ...] = ()) -> Iterator[RunningS
         shutdown.down(home, lambda _: None)
 
 
-def free_base() -> int:
-    """Return a base port none of whose listeners is in use now; each run of tests begins at another one."""
+def free_base(worker: str) -> int:
+    """Return a base port none of whose listeners is in use now; each run of tests begins at another one.
+
+    The processes that share one run begin far from each other: `worker` is gw0, gw1 …, or empty.
+    """
     bases = list(range(FIRST_BASE, LAST_BASE, SPAN))
-    first = os.getpid() % len(bases)
+    apart = int(worker.removeprefix("gw") or 0) * len(bases) // 4
+    first = (os.getpid() + apart) % len(bases)
     for base in bases[first:] + bases[:first]:
         if all(_is_free(base + offset) for offset in OFFSETS.values()):
             return base
