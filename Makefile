@@ -91,7 +91,7 @@ archive: venv ## Put an old month of the ledger into a Parquet file and drop it 
 
 .PHONY: test
 test: venv ## Run all tests, in TEST_PROCESSES (2) at once; those of the stack start one of their own
-	@$(PYTHON) -m pytest -m "not mesh" -n $(or $(TEST_PROCESSES),2) --dist loadfile
+	@$(PYTHON) -m pytest -m "not mesh" -n $(or $(TEST_PROCESSES),2) --dist loadfile --no-loadscope-reorder
 
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need no stack

@@ -48,6 +48,11 @@ TABLES = {
     "upkeep_jobs",
     "wal_marks",
     "schema_migrations",
+    "audit_log",
+    "audit_log_entry_id_seq",
+    "audit_seals",
+    "audit_days",
+    "audit_subjects",
 }
 # What is promised and kept beside the levels: rows that change and never go.
 KEPT = ("reservations", "orders", "transfers", "lots", "serials")
@@ -77,6 +82,13 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "ledger_openings": {"SELECT"},
         "mv_stock_summary": {"SELECT"},
         "installation": {"SELECT"},
+        "audit_log": {"SELECT"},
+        "audit_seals": {"SELECT"},
+        "audit_days": {"SELECT"},
+    },
+    # Into the audit log it inserts, as "command" does, by rights to some columns.
+    "audit": {
+        "audit_subjects": {"SELECT", "INSERT", "DELETE"},
     },
     "archive": {
         "stock_movements": {"SELECT"},
