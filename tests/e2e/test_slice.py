@@ -323,7 +323,7 @@ async def test_reflection_tells_the_whole_contract(stack: RunningStack, version:
         answers = reflect(iter(requests), timeout=10, metadata=stack.metadata("sue", "operator"))
         listed, *files = [answer async for answer in answers]
     assert {service.name for service in listed.list_services_response.service} == set(PUBLIC_SERVICES)
-    assert len(PUBLIC_SERVICES) == 11
+    assert len(PUBLIC_SERVICES) == 12
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in files)
 
 
