@@ -13,7 +13,6 @@ from uuid import uuid4
 
 from confluent_kafka import (
     Consumer,
-    ConsumerGroupTopicPartitions,
     KafkaError,
     KafkaException,
     Producer,
@@ -134,19 +133,20 @@ class RelayWorld:
 
     def committed(self) -> int:
         """Return the position that the group has committed, as soon as the broker can tell."""
-        partitions = [ConsumerGroupTopicPartitions(self.name, [TopicPartition(self.journal, 0)])]
+        place = TopicPartition(self.journal, 0)
         deadline = time.monotonic() + PATIENCE
         while True:
+            # A new one each time, which joins nothing: one may not find a coordinator again that was away.
+            consumer = Consumer({"bootstrap.servers": self.brokers, "group.id": self.name})
             try:
-                asked = self._admin.list_consumer_group_offsets(partitions, request_timeout=5)
-                (found,) = asked.values()
-                return int(found.result().topic_partitions[0].offset)
+                return int(consumer.committed([place], timeout=5)[0].offset)
             except KafkaException:
-                # It is only starting, or was away: a client may not find the coordinator again then.
+                # It is only starting, or was away.
                 if time.monotonic() > deadline:
                     raise
-                self._admin = AdminClient({"bootstrap.servers": self.brokers})
                 time.sleep(0.2)
+            finally:
+                consumer.close()
 
     def relayed(self, number: int) -> None:
         """Wait until the position is committed."""
