@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +17,8 @@ from tests.mesh.world import World, running_world
 from tests.stack_fixture import running_stack
 
 SKIP = "INVENTORY_MESH_SKIP"
-TOOLS = ("ip", "iptables-restore", "setpriv")
+# What a program of the system comes with, on Debian.
+PACKAGES = {"ip": "iproute2", "iptables-restore": "iptables", "setpriv": "util-linux"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -35,11 +37,7 @@ def world() -> Iterator[World]:
         pytest.skip(f"{SKIP}=1: nothing is known of the mesh")
     if os.geteuid() != 0:
         pytest.fail(f"the mesh needs root, for network namespaces: run as root, or set {SKIP}=1")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing:
-        pytest.fail(
-            f"the mesh needs {', '.join(missing)}: install it (Debian: iproute2, iptables, util-linux)"
-        )
+    install_missing()
     programs = builds.ensure()
     with (
         running_stack("mesh", only=("postgres", "valkey", "database")) as stack,
@@ -48,3 +46,15 @@ def world() -> Iterator[World]:
         running_world(programs, stack, Path(folder)) as running,
     ):
         yield running
+
+
+def install_missing() -> None:
+    """Install the tools that are missing, where Debian's packages can be had; else fail, naming them."""
+    packages = [package for tool, package in PACKAGES.items() if shutil.which(tool) is None]
+    if packages and shutil.which("apt-get") is None:
+        pytest.fail(f"the mesh needs {', '.join(packages)}: install them")
+    install = ["apt-get", "install", "-y", "-qq", "--no-install-recommends", *packages]
+    for command in (["apt-get", "update", "-qq"], install) if packages else ():
+        done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
+        if done.returncode:
+            pytest.fail(f"{' '.join(command)} failed:\n{done.stderr[-1000:]}")
