@@ -56,7 +56,10 @@ def pid(home: Home, program: str) -> int | None:
 
 
 def _noted(file: Path) -> tuple[int, str]:
-    words = file.read_text().split() if file.exists() else []
+    try:
+        words = file.read_text().split()
+    except FileNotFoundError:  # or gone in this very moment
+        words = []
     return (int(words[0]), words[1] if len(words) > 1 else "") if words else (0, "")
 
 

@@ -35,7 +35,7 @@ def down(home: Home, say: Say) -> None:
     if left:
         say(f"ended {left} processes that no supervisor held")
     for file in home.run.glob("*.pid"):
-        file.unlink()
+        file.unlink(missing_ok=True)
 
 
 def _waves(home: Home, supervisor: Supervisor) -> list[list[str]]:
