@@ -65,11 +65,13 @@ async def take_over(stack: RunningStack, view: ReadModel, name: str, shown: list
     supervisor, (other,) = Supervisor(stack.home), [one for one in PROJECTORS if one != victim]
     killed = time.monotonic()
     await asyncio.to_thread(stack.kill, victim)
-    last = await view.level(name, name)
-    assert last is not None
     try:
-        # Not started again before the other has shown that it reads.
-        await asyncio.to_thread(supervisor.stop_program, victim)
+        # Not started again before the other has shown that it reads. The supervisor stops nothing that it is
+        # about to start again.
+        while (await asyncio.to_thread(supervisor.states))[victim].state != "STOPPED":
+            await asyncio.to_thread(supervisor.stop_program, victim)
+        last = await view.level(name, name)
+        assert last is not None
         async with asyncio.timeout(PATIENCE):
             while shown[-1] <= last.version:  # noqa: ASYNC110 - another task sees it
                 await asyncio.sleep(0.01)
