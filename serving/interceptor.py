@@ -143,8 +143,8 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
                 request_deserializer=handler.request_deserializer,
                 response_serializer=handler.response_serializer,
             )
-        else:
-            raise NotImplementedError(f"{method} takes a stream of requests alone")
+        else:  # no contract of ours has one, and none is served unguarded
+            raise TypeError(f"{method} takes a stream of requests alone")
         self._wrapped[method] = (handler, wrapped)
         return wrapped
 

@@ -120,17 +120,16 @@ class PeerInterceptor(grpc.aio.ServerInterceptor):
         makers = {
             "unary_unary": grpc.unary_unary_rpc_method_handler,
             "unary_stream": grpc.unary_stream_rpc_method_handler,
+            "stream_unary": grpc.stream_unary_rpc_method_handler,
             "stream_stream": grpc.stream_stream_rpc_method_handler,
         }
-        for kind, make in makers.items():
-            behaviour = getattr(handler, kind)
-            if behaviour is not None:
-                return make(
-                    self._asked(method, behaviour),
-                    request_deserializer=handler.request_deserializer,
-                    response_serializer=handler.response_serializer,
-                )
-        raise NotImplementedError(f"{method} takes a stream of requests alone")
+        # A handler has exactly one of them.
+        (kind,) = [kind for kind in makers if getattr(handler, kind) is not None]
+        return makers[kind](
+            self._asked(method, getattr(handler, kind)),
+            request_deserializer=handler.request_deserializer,
+            response_serializer=handler.response_serializer,
+        )
 
     def _asked(self, method: str, behaviour: Behaviour) -> Any:  # noqa: ANN401 - of the handler's kind
         peer = self._peer
