@@ -14,7 +14,7 @@ import psycopg
 from bench.calls import PLACE
 from query_svc.read_model import ReadModel
 from stack.addresses import Addresses
-from stack.programs import CONNECTOR
+from stack.infrastructure import CONNECTOR
 
 LOOK_PAUSE = 0.1
 PATIENCE = 60.0

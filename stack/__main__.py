@@ -24,7 +24,8 @@ from stack.authority import LIFETIME
 from stack.certificates import Certificates
 from stack.errors import StackError
 from stack.home import CHECKOUT, Home, from_variables
-from stack.programs import Part, Program
+from stack.infrastructure import infrastructure
+from stack.parts import Part, Program
 from stack.supervisor import Supervisor
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, help=__doc__)
@@ -41,7 +42,7 @@ def up(
     home.make()
     begun = time.monotonic()
     downloads.ensure(say)
-    wanted = programs.infrastructure(home) if only == "infra" else programs.parts(home)
+    wanted = infrastructure(home) if only == "infra" else programs.parts(home)
     boot.up(home, programs.parts(home), wanted, report)
     say(f"all ready after {time.monotonic() - begun:.1f} s")
     console.print(_addresses(home))

@@ -8,7 +8,7 @@ from threading import Event
 from stack import causes, orphans
 from stack.errors import StackError
 from stack.home import Home
-from stack.programs import Part, Program, Step
+from stack.parts import Part, Program, Step
 from stack.supervisor import Supervisor
 
 # Called with a part and the seconds it took, the moment it is ready.

@@ -3,9 +3,10 @@
 import time
 from collections.abc import Callable
 
-from stack import orphans, programs
+from stack import orphans
 from stack.home import Home
-from stack.programs import Program
+from stack.infrastructure import infrastructure
+from stack.parts import Program
 from stack.supervisor import Supervisor
 
 # The supervisor keeps the bounds of each program; this one is for a supervisor that hangs.
@@ -33,17 +34,17 @@ def down(home: Home, say: Say) -> None:
         _wait(home, ["supervisord"], deadline, lambda _: None)
     left = orphans.end(home)
     if left:
-        say(f"ended {left} processes that no supervisor held")
+        say(f"ended {left} processes that no supervisor below")
     for file in home.run.glob("*.pid"):
         file.unlink(missing_ok=True)
 
 
 def _waves(home: Home, supervisor: Supervisor) -> list[list[str]]:
     running = {name for name, state in supervisor.states().items() if state.pid}
-    infrastructure = [part.name for part in programs.infrastructure(home) if isinstance(part, Program)]
+    below = [part.name for part in infrastructure(home) if isinstance(part, Program)]
     return [
-        sorted(running - set(infrastructure)),
-        *([name] for name in reversed(infrastructure) if name in running),
+        sorted(running - set(below)),
+        *([name] for name in reversed(below) if name in running),
     ]
 
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 from stack import credentials, orphans
 from stack.errors import StackError
 from stack.home import CHECKOUT, Home
+from stack.parts import Program
 from stack.ports import HOST
-from stack.programs import Program
 
 USER = "stack"
 

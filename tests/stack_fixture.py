@@ -17,8 +17,8 @@ from client.tls import channel
 from stack import boot, downloads, orphans, programs, shutdown, tokens
 from stack.addresses import Addresses
 from stack.home import from_name
+from stack.parts import Part, Program
 from stack.ports import HOST, OFFSETS, SPAN, Ports
-from stack.programs import Part, Program
 
 # Beyond the developer's default ports and below the range the system gives to outgoing connections.
 FIRST_BASE = 17400

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from stack import boot, programs
-from stack.programs import Part, Program
+from stack.parts import Part, Program
 from tests.stack_fixture import RunningStack
 
 VARIABLE = "INVENTORY_STACK_WORKERS"

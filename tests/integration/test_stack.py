@@ -18,8 +18,9 @@ from confluent_kafka import OFFSET_END, Consumer, Message, TopicPartition
 from stack import boot, causes, credentials, orphans, programs, shutdown
 from stack.errors import StackError
 from stack.home import CHECKOUT, NAME_VARIABLE
+from stack.infrastructure import CONNECTOR, CONNECTOR_FILE, SLOT
+from stack.parts import Part, Program
 from stack.ports import BASE_PORT_VARIABLE
-from stack.programs import CONNECTOR, CONNECTOR_FILE, Part, Program
 from stack.supervisor import Supervisor
 from tests.stack_fixture import RunningStack, running_stack
 
@@ -272,7 +273,7 @@ def wait_confirmed(stack: RunningStack) -> None:
             lambda: (
                 database.execute(
                     "SELECT confirmed_flush_lsn >= %s FROM pg_replication_slots WHERE slot_name = %s",
-                    (written, programs.SLOT),
+                    (written, SLOT),
                 ).fetchone()
                 == (True,)
             )
