@@ -6,8 +6,8 @@ cd "$(dirname "$0")/.."
 
 python="${PYTHON:-.venv/bin/python}"
 envoy="$("$python" -c 'from stack.envoy_proxy import BINARY; print(BINARY)')"
-for name in edge command-sidecar query-sidecar pipeline-sidecar; do
-  "$envoy" --mode validate --log-level error -c ".stack/${INVENTORY_STACK_NAME:-local}/config/$name.yaml"
+for file in ".stack/${INVENTORY_STACK_NAME:-local}"/config/{edge,*-sidecar}.yaml; do
+  "$envoy" --mode validate --log-level error -c "$file"
 done
 # What gRPC logs of refused handshakes is what is wanted here.
 GRPC_VERBOSITY=NONE exec "$python" -m stack refusals

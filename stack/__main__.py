@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from stack import boot, certificates, downloads, orphans, programs, shutdown, tokens
+from stack import boot, certificates, downloads, envoy_proxy, orphans, programs, shutdown, tokens
 from stack import refusals as ways_in
 from stack.addresses import Addresses
 from stack.authority import LIFETIME
@@ -102,7 +102,7 @@ def clean(
 
 @app.command()
 def restart(names: list[str]) -> None:
-    """Restart programs, to take up changed code, and wait until they are ready."""
+    """Restart programs, replicas one after the other, to take up changed code; wait until each is ready."""
     home = from_variables()
     if not Supervisor(home).is_running():
         raise StackError(f"stack {home.name} does not run")
@@ -110,7 +110,7 @@ def restart(names: list[str]) -> None:
     unknown = [name for name in names if name not in known]
     if unknown:
         raise StackError(f"there is no program {unknown[0]}: choose from {', '.join(known)}")
-    for name in names:
+    for name in [replica for asked in names for replica in envoy_proxy.replicas(home, asked)]:
         begun = time.monotonic()
         boot.restart(home, known[name])
         report(known[name], time.monotonic() - begun)
@@ -255,7 +255,8 @@ def _addresses(home: Home) -> Table:
     table = Table("what", "address", title=f"stack {home.name}")
     others = ", ".join(
         f"{at.metrics(name).rpartition(':')[2]} ({name})"
-        for name in ("command", "query", "projector", "projector-standby", "relay")
+        for name in (*envoy_proxy.all_replicas(home), "projector", "projector-standby", "relay")
+        if name != "pipeline"
     )
     rows = {
         "gRPC, all services": f"https://{at.edge}",

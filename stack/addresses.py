@@ -87,7 +87,7 @@ class Addresses:
 
     def metrics(self, program: str) -> str:
         """`host:port` of the page of metrics of a program of Inventory's."""
-        return self.home.ports.address(f"{program.replace('-', '_')}_metrics")
+        return self.home.ports.address(f"{program}-metrics")
 
     def postgres_url(self, role: str) -> str:
         """Return the database URL, password included, of one of ROLES or of `postgres`, the superuser."""

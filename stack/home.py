@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from stack.errors import StackError
-from stack.ports import Ports, from_environment
+from stack.ports import MOST_REPLICAS, Ports, from_environment
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 ROOT = CHECKOUT / ".stack"
@@ -15,6 +15,7 @@ JARS = ROOT / "jars"
 REGISTRY_APP = ROOT / "registry"
 NAME_VARIABLE = "INVENTORY_STACK_NAME"
 DEFAULT_NAME = "local"
+REPLICAS_VARIABLE = "INVENTORY_STACK_REPLICAS"
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class Home:
 
     name: str
     ports: Ports
+    # How many command services run, and how many query services.
+    replicas: int = 1
 
     @property
     def folder(self) -> Path:
@@ -56,18 +59,24 @@ class Home:
         self.config.chmod(0o700)
 
 
-def from_name(name: str, ports: Ports) -> Home:
+def from_name(name: str, ports: Ports, replicas: int = 1) -> Home:
     """Return the home of a stack; ValueError when the name could leave `.stack/` or meet a shared folder."""
     if not re.fullmatch(r"[a-z][a-z0-9-]{0,30}", name) or name in {JARS.name, REGISTRY_APP.name, "downloads"}:
         raise ValueError(
             f"{NAME_VARIABLE}={name!r}: expected a short lower-case name, not a folder of .stack"
         )
-    return Home(name, ports)
+    return Home(name, ports, replicas)
 
 
 def from_variables() -> Home:
-    """Return the home chosen by INVENTORY_STACK_NAME and INVENTORY_STACK_BASE_PORT."""
-    return from_name(os.environ.get(NAME_VARIABLE, DEFAULT_NAME), from_environment())
+    """Return the home chosen by INVENTORY_STACK_NAME, INVENTORY_STACK_BASE_PORT and INVENTORY_STACK_REPLICAS.
+
+    Raises ValueError, naming the variable, when one of them is not usable.
+    """
+    replicas = os.environ.get(REPLICAS_VARIABLE, "1")
+    if replicas not in map(str, range(1, MOST_REPLICAS + 1)):
+        raise ValueError(f"{REPLICAS_VARIABLE}={replicas!r}: expected a number from 1 to {MOST_REPLICAS}")
+    return from_name(os.environ.get(NAME_VARIABLE, DEFAULT_NAME), from_environment(), int(replicas))
 
 
 def wheel(package: str) -> Path:

@@ -8,8 +8,9 @@ DEFAULT_BASE_PORT = 7400
 BASE_PORT_VARIABLE = "INVENTORY_STACK_BASE_PORT"
 
 # A stack takes the ports from its base up to, not including, base + SPAN.
-SPAN = 40
+SPAN = 60
 ALLOWED = range(1024, 65536 - SPAN)
+MOST_REPLICAS = 3
 
 OFFSETS = {
     # The one address of callers, so it is the one that is easy to remember.
@@ -44,6 +45,15 @@ OFFSETS = {
     "relay_metrics": 36,
     "pipeline_metrics": 37,
     # The others are kept free for the services to come.
+    **{
+        name: 40 + offset
+        for offset, name in enumerate(
+            f"{service}_{number}{listener}"
+            for number in range(2, MOST_REPLICAS + 1)
+            for service in ("command", "query")
+            for listener in ("", "_metrics", "_sidecar", "_sidecar_admin")
+        )
+    },
 }
 
 
@@ -54,8 +64,8 @@ class Ports:
     base: int
 
     def __getitem__(self, listener: str) -> int:
-        """Return the port of a listener named in OFFSETS; an unknown name is a KeyError."""
-        return self.base + OFFSETS[listener]
+        """Return the port of a listener named in OFFSETS, by `_` or `-`; an unknown name is a KeyError."""
+        return self.base + OFFSETS[listener.replace("-", "_")]
 
     def address(self, listener: str) -> str:
         """Return `host:port` of a listener named in OFFSETS."""

@@ -8,7 +8,7 @@ from stack import credentials, envoy_proxy, readiness
 from stack.addresses import Addresses
 from stack.authority import spiffe_id
 from stack.certificates import Certificates
-from stack.home import NAME_VARIABLE, Home
+from stack.home import NAME_VARIABLE, REPLICAS_VARIABLE, Home
 from stack.parts import Part, Program, Step, python
 from stack.ports import BASE_PORT_VARIABLE
 from stack.workloads import WORKLOADS
@@ -20,7 +20,6 @@ DRAIN_SECONDS = "1.5"
 def services(home: Home) -> list[Part]:
     """Return those parts, each after those it needs."""
     at = Addresses(home)
-    workers = os.environ.get("INVENTORY_STACK_WORKERS", "1")
     certificates = Certificates(home)
     return [
         Step("certificates", certificates.ensure),
@@ -42,25 +41,7 @@ def services(home: Home) -> list[Part]:
                 "INVENTORY_ISSUER_KEYS_FILE": str(home.config / "issuer-keys.json"),
             },
         ),
-        Program(
-            "command",
-            python("command_svc"),
-            readiness.grpc_health(at.command, at.tls("command")),
-            # After the connector: nothing may commit before somebody reads the journal.
-            needs=("connector", "topics", "certificates"),
-            listeners=("command", "command_metrics"),
-            environment={
-                "INVENTORY_COMMAND_LISTEN": at.command,
-                "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
-                "INVENTORY_COMMAND_AUDIT_DATABASE_URL": at.postgres_url("audit"),
-                "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
-                "INVENTORY_COMMAND_WORKERS": workers,
-                **_metrics(at, "command", "INVENTORY_COMMAND_"),
-                "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
-                **_tls(certificates, "INVENTORY_COMMAND", "command"),
-                **_identity(at, "INVENTORY_COMMAND"),
-            },
-        ),
+        *(_command(at, name) for name in envoy_proxy.replicas(home, "command")),
         _projector(at, "projector", at.projector),
         _projector(at, "projector-standby", at.projector_standby),
         Program(
@@ -76,24 +57,7 @@ def services(home: Home) -> list[Part]:
                 **_metrics(at, "relay", "INVENTORY_CDC_"),
             },
         ),
-        Program(
-            "query",
-            python("query_svc"),
-            readiness.grpc_health(at.query, at.tls("query")),
-            needs=("database", "valkey", "certificates"),
-            listeners=("query", "query_metrics"),
-            environment={
-                "INVENTORY_QUERY_LISTEN": at.query,
-                "INVENTORY_QUERY_REDIS_URL": at.redis_url,
-                "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
-                "INVENTORY_QUERY_AUDIT_DATABASE_URL": at.postgres_url("audit"),
-                "INVENTORY_QUERY_WORKERS": workers,
-                **_metrics(at, "query", "INVENTORY_QUERY_"),
-                "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
-                **_tls(certificates, "INVENTORY_QUERY", "query"),
-                **_identity(at, "INVENTORY_QUERY"),
-            },
-        ),
+        *(_query(at, name) for name in envoy_proxy.replicas(home, "query")),
         Program(
             "pipeline",
             python("cdc", "pipeline"),
@@ -116,11 +80,15 @@ def services(home: Home) -> list[Part]:
                     ]
                 ),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
-                **_tls(certificates, "INVENTORY_CDC", "pipeline"),
+                **_tls(at, "INVENTORY_CDC", "pipeline"),
                 **_identity(at, "INVENTORY_CDC"),
             },
         ),
-        *(_sidecar(at, service) for service in envoy_proxy.SERVICES),
+        *(
+            _sidecar(at, service, name)
+            for service in envoy_proxy.SERVICES
+            for name in envoy_proxy.replicas(home, service)
+        ),
         Program(
             "edge",
             envoy_proxy.command(home, "edge"),
@@ -130,43 +98,94 @@ def services(home: Home) -> list[Part]:
                 *(
                     readiness.http(
                         f"{_admin(home, 'edge')}/clusters",
-                        f"{service}::{home.ports.address(f'{service}_sidecar')}::health_flags::healthy",
+                        f"{service}::{home.ports.address(envoy_proxy.sidecar(name))}::health_flags::healthy",
                     )
                     for service in envoy_proxy.SERVICES
+                    for name in envoy_proxy.replicas(home, service)
                 ),
                 readiness.grpc_listener(at.edge, at.tls()),
             ),
             needs=(
-                *map(envoy_proxy.sidecar, envoy_proxy.SERVICES),
+                *map(envoy_proxy.sidecar, envoy_proxy.all_replicas(home)),
                 "projector",
                 "projector-standby",
                 "issuer",
             ),
             listeners=("edge", "edge_admin"),
+            # Another number is another configuration: a running edge is restarted with it.
+            environment={REPLICAS_VARIABLE: str(home.replicas)},
             prepare=partial(envoy_proxy.prepare_edge, home),
             access_log=True,
         ),
     ]
 
 
-def _sidecar(at: Addresses, service: str) -> Program:
-    name = envoy_proxy.sidecar(service)
+def _command(at: Addresses, name: str) -> Program:
+    """Return a command service: the only one, or one of its replicas."""
+    address = at.home.ports.address(name)
+    return Program(
+        name,
+        python("command_svc"),
+        readiness.grpc_health(address, at.tls("command")),
+        # After the connector: nothing may commit before somebody reads the journal.
+        needs=("connector", "topics", "certificates"),
+        listeners=(name, f"{name}-metrics"),
+        environment={
+            "INVENTORY_COMMAND_LISTEN": address,
+            "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
+            "INVENTORY_COMMAND_AUDIT_DATABASE_URL": at.postgres_url("audit"),
+            "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+            "INVENTORY_COMMAND_WORKERS": _workers(),
+            **_metrics(at, name, "INVENTORY_COMMAND_"),
+            "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
+            **_tls(at, "INVENTORY_COMMAND", "command"),
+            **_identity(at, "INVENTORY_COMMAND"),
+        },
+    )
+
+
+def _query(at: Addresses, name: str) -> Program:
+    """Return a query service: the only one, or one of its replicas."""
+    address = at.home.ports.address(name)
+    return Program(
+        name,
+        python("query_svc"),
+        readiness.grpc_health(address, at.tls("query")),
+        needs=("database", "valkey", "certificates"),
+        listeners=(name, f"{name}-metrics"),
+        environment={
+            "INVENTORY_QUERY_LISTEN": address,
+            "INVENTORY_QUERY_REDIS_URL": at.redis_url,
+            "INVENTORY_QUERY_DATABASE_URL": at.postgres_url("query"),
+            "INVENTORY_QUERY_AUDIT_DATABASE_URL": at.postgres_url("audit"),
+            "INVENTORY_QUERY_WORKERS": _workers(),
+            **_metrics(at, name, "INVENTORY_QUERY_"),
+            "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
+            **_tls(at, "INVENTORY_QUERY", "query"),
+            **_identity(at, "INVENTORY_QUERY"),
+        },
+    )
+
+
+def _sidecar(at: Addresses, service: str, replica: str) -> Program:
+    name = envoy_proxy.sidecar(replica)
     return Program(
         name,
         envoy_proxy.command(at.home, name),
-        readiness.http(f"{_admin(at.home, f'{service}_sidecar')}/ready", "LIVE"),
-        needs=(service, "certificates"),
-        listeners=(f"{service}_sidecar", f"{service}_sidecar_admin"),
-        prepare=partial(envoy_proxy.prepare_sidecar, at.home, service),
+        readiness.http(f"{_admin(at.home, name)}/ready", "LIVE"),
+        needs=(replica, "certificates"),
+        listeners=(name, f"{name}-admin"),
+        prepare=partial(envoy_proxy.prepare_sidecar, at.home, service, replica),
     )
 
 
 def _admin(home: Home, proxy: str) -> str:
-    return f"http://{home.ports.address(f'{proxy}_admin')}"
+    return f"http://{home.ports.address(f'{proxy}-admin')}"
 
 
-def _tls(certificates: Certificates, prefix: str, service: str) -> dict[str, str]:
+def _tls(at: Addresses, prefix: str, service: str) -> dict[str, str]:
     """Return what a service must be told to serve its sidecar, and nobody else."""
+    certificates = Certificates(at.home)
     identity = str(certificates.identity(service))
     return {
         f"{prefix}_TLS_CERTIFICATE": identity,
@@ -196,9 +215,13 @@ def _projector(at: Addresses, name: str, address: str) -> Program:
     )
 
 
+def _workers() -> str:
+    return os.environ.get("INVENTORY_STACK_WORKERS", "1")
+
+
 def _metrics(at: Addresses, name: str, prefix: str) -> dict[str, str]:
     """Return where a program of Inventory's shows its metrics; several workers cannot share a page."""
-    alone = os.environ.get("INVENTORY_STACK_WORKERS", "1") == "1"
+    alone = _workers() == "1"
     return {f"{prefix}METRICS_LISTEN": at.metrics(name)} if alone else {}
 
 

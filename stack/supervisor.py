@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -59,7 +60,7 @@ class Supervisor:
         """
         self._write(programs)
         if self.is_running():
-            self._reload()
+            self._reload({program.name: program for program in programs})
             return
         command = [
             sys.executable,
@@ -115,7 +116,7 @@ class Supervisor:
         with xmlrpc.client.ServerProxy(self._url) as server:
             return getattr(server.supervisor, method)(*arguments)
 
-    def _reload(self) -> None:
+    def _reload(self, programs: Mapping[str, Program]) -> None:
         changes = cast("list[list[list[str]]]", self._call("reloadConfig"))[0]
         added, changed, removed = changes
         ran = {name for name, state in self.states().items() if state.pid}
@@ -126,6 +127,8 @@ class Supervisor:
             self._call("addProcessGroup", name)
         for name in changed:
             if name in ran:
+                if prepare := programs[name].prepare:
+                    prepare()
                 self.start_program(name)
 
     def _write(self, programs: list[Program]) -> None:

@@ -86,15 +86,15 @@ class RunningStack(Addresses):
 
 
 @contextlib.contextmanager
-def running_stack(name: str, *, only: tuple[str, ...] = ()) -> Iterator[RunningStack]:
+def running_stack(name: str, *, only: tuple[str, ...] = (), replicas: int = 1) -> Iterator[RunningStack]:
     """Run a stack with fresh data on free ports, and take it down at the end.
 
     `only` names the parts to start, for a test that needs no more; all of them if empty. Its logs stay for a
     look in `.stack/<name>/logs` until the next run; the name tells the process, too, where several share
-    the tests.
+    the tests. `replicas` is the number of command services, and of query services.
     """
     worker = os.environ.get("PYTEST_XDIST_WORKER", "")
-    home = from_name(f"{name}-{worker}" if worker else name, Ports(free_base(worker)))
+    home = from_name(f"{name}-{worker}" if worker else name, Ports(free_base(worker)), replicas)
     if home.folder.exists():
         # What an interrupted run has left.
         shutdown.down(home, print)
