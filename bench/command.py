@@ -24,7 +24,7 @@ from bench.load import Load, Target, processes
 from bench.measurement import Runner, console
 from bench.pipeline import Lag, Pipeline
 from bench.plan import PLAN
-from bench.servers import Server, command_server, echo_server
+from bench.servers import Server, command_server, echo_server, front
 from query_svc.read_model import connect
 from stack.home import CHECKOUT
 from tests.stack_fixture import RunningStack, running_stack
@@ -43,7 +43,8 @@ PIPE = ("connect", "broker", "projector", "valkey")
 
 @contextmanager
 def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
-    """Run what the rows are measured on."""
+    """Run what the rows are measured on: all meet their callers as the stack's own service does."""
+    met = front(stack, "command")
     url = stack.postgres_url("command")
     found = {
         plan.ONE: Server(Target(stack.command, stack.tls("command")), stack.pid("command")),
@@ -52,10 +53,10 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
     with ExitStack() as running:
         for number, (name, settings) in enumerate(plan.COMMAND_SERVERS.items()):
             log = stack.home.log(f"bench-command-{number}")
-            found[name] = running.enter_context(command_server(url, log, **settings))
+            found[name] = running.enter_context(command_server(url, log, met, **settings))
         for number, (name, settings) in enumerate(plan.ECHO_SERVERS.items()):
             log = stack.home.log(f"bench-echo-{number}")
-            found[name] = running.enter_context(echo_server(log, **settings))
+            found[name] = running.enter_context(echo_server(log, met, **settings))
         yield found
 
 

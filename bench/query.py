@@ -28,7 +28,7 @@ from bench.pipeline import Pipeline
 from bench.projecting import Journal, Projected, projected
 from bench.query_plan import PLAN
 from bench.query_tables import burst_table, freshness_table, projector_table
-from bench.servers import Server, echo_server, query_server
+from bench.servers import Server, echo_server, front, query_server
 from inventory.query.v1.consistency_pb2 import SOURCE_DATABASE, SOURCE_VIEW, Consistency
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from query_svc.read_model import connect
@@ -57,7 +57,8 @@ QUICK = Size(1, 1.0, 4.0, 10_000, (Journal(20_000, 1), Journal(100_000, 100)))
 
 @contextmanager
 def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
-    """Run what the rows are measured on."""
+    """Run what the rows are measured on: all meet their callers as the stack's own service does."""
+    met = front(stack, "query")
     found = {
         plan.ONE: Server(Target(stack.query, stack.tls("query")), stack.pid("query")),
         plan.ENVOY: Server(Target(stack.edge, stack.tls()), stack.pid("edge")),
@@ -65,11 +66,11 @@ def servers(stack: RunningStack) -> Iterator[Mapping[str, Server]]:
     with ExitStack() as running:
         for number, (name, settings) in enumerate(plan.QUERY_SERVERS.items()):
             log = stack.home.log(f"bench-query-{number}")
-            server = query_server(stack.redis_url, stack.postgres_url("query"), log, **settings)
+            server = query_server(stack.redis_url, stack.postgres_url("query"), log, met, **settings)
             found[name] = running.enter_context(server)
         for number, (name, settings) in enumerate(plan.ECHO_SERVERS.items()):
             log = stack.home.log(f"bench-echo-{number}")
-            found[name] = running.enter_context(echo_server(log, **settings))
+            found[name] = running.enter_context(echo_server(log, met, **settings))
         yield found
 
 

@@ -80,8 +80,8 @@ def services(home: Home) -> list[Part]:
                     ]
                 ),
                 "INVENTORY_CDC_DRAIN_SECONDS": DRAIN_SECONDS,
-                **_tls(at, "INVENTORY_CDC", "pipeline"),
-                **_identity(at, "INVENTORY_CDC"),
+                **tls(at, "INVENTORY_CDC", "pipeline"),
+                **identity(at, "INVENTORY_CDC"),
             },
         ),
         *(
@@ -120,6 +120,29 @@ def services(home: Home) -> list[Part]:
     ]
 
 
+def tls(at: Addresses, prefix: str, service: str) -> dict[str, str]:
+    """Return what a service must be told to serve its sidecar, and nobody else."""
+    certificates = Certificates(at.home)
+    file = str(certificates.identity(service))
+    return {
+        f"{prefix}_TLS_CERTIFICATE": file,
+        f"{prefix}_TLS_KEY": file,
+        f"{prefix}_TLS_CA": str(certificates.ca),
+        f"{prefix}_TLS_PEER": spiffe_id(service),
+    }
+
+
+def identity(at: Addresses, prefix: str) -> dict[str, str]:
+    """Return what a service must be told to know its callers."""
+    workloads = {spiffe_id(name): {"roles": [role]} for name, role in WORKLOADS.items()}
+    return {
+        f"{prefix}_IDENTITY_ISSUER": at.issuer,
+        f"{prefix}_IDENTITY_JWKS": f"{at.issuer}/jwks",
+        f"{prefix}_IDENTITY_WORKLOADS": json.dumps(workloads),
+        f"{prefix}_IDENTITY_PROXIES": json.dumps([spiffe_id("edge")]),
+    }
+
+
 def _command(at: Addresses, name: str) -> Program:
     """Return a command service: the only one, or one of its replicas."""
     address = at.home.ports.address(name)
@@ -138,8 +161,8 @@ def _command(at: Addresses, name: str) -> Program:
             "INVENTORY_COMMAND_WORKERS": _workers(),
             **_metrics(at, name, "INVENTORY_COMMAND_"),
             "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,
-            **_tls(at, "INVENTORY_COMMAND", "command"),
-            **_identity(at, "INVENTORY_COMMAND"),
+            **tls(at, "INVENTORY_COMMAND", "command"),
+            **identity(at, "INVENTORY_COMMAND"),
         },
     )
 
@@ -161,8 +184,8 @@ def _query(at: Addresses, name: str) -> Program:
             "INVENTORY_QUERY_WORKERS": _workers(),
             **_metrics(at, name, "INVENTORY_QUERY_"),
             "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
-            **_tls(at, "INVENTORY_QUERY", "query"),
-            **_identity(at, "INVENTORY_QUERY"),
+            **tls(at, "INVENTORY_QUERY", "query"),
+            **identity(at, "INVENTORY_QUERY"),
         },
     )
 
@@ -181,18 +204,6 @@ def _sidecar(at: Addresses, service: str, replica: str) -> Program:
 
 def _admin(home: Home, proxy: str) -> str:
     return f"http://{home.ports.address(f'{proxy}-admin')}"
-
-
-def _tls(at: Addresses, prefix: str, service: str) -> dict[str, str]:
-    """Return what a service must be told to serve its sidecar, and nobody else."""
-    certificates = Certificates(at.home)
-    identity = str(certificates.identity(service))
-    return {
-        f"{prefix}_TLS_CERTIFICATE": identity,
-        f"{prefix}_TLS_KEY": identity,
-        f"{prefix}_TLS_CA": str(certificates.ca),
-        f"{prefix}_TLS_PEER": spiffe_id(service),
-    }
 
 
 def _projector(at: Addresses, name: str, address: str) -> Program:
@@ -223,14 +234,3 @@ def _metrics(at: Addresses, name: str, prefix: str) -> dict[str, str]:
     """Return where a program of Inventory's shows its metrics; several workers cannot share a page."""
     alone = _workers() == "1"
     return {f"{prefix}METRICS_LISTEN": at.metrics(name)} if alone else {}
-
-
-def _identity(at: Addresses, prefix: str) -> dict[str, str]:
-    """Return what a service must be told to know its callers."""
-    workloads = {spiffe_id(name): {"roles": [role]} for name, role in WORKLOADS.items()}
-    return {
-        f"{prefix}_IDENTITY_ISSUER": at.issuer,
-        f"{prefix}_IDENTITY_JWKS": f"{at.issuer}/jwks",
-        f"{prefix}_IDENTITY_WORKLOADS": json.dumps(workloads),
-        f"{prefix}_IDENTITY_PROXIES": json.dumps([spiffe_id("edge")]),
-    }
