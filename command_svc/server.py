@@ -19,7 +19,6 @@ from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
 from command_svc.config import CommandSettings
 from command_svc.intake import Intake
-from command_svc.mapping.registry import MAPPINGS
 from command_svc.services.items import ItemCommands
 from command_svc.services.locations import LocationCommands
 from command_svc.services.orders import OrderCommands
@@ -29,17 +28,14 @@ from command_svc.services.transfers import TransferCommands
 from command_svc.store.errors import UnavailableError
 from command_svc.store.store import CommandStore
 from command_svc.store.upkeep import UpkeepStore
-from inventory.command.v1.item_command_service_pb2 import BatchCreateItemsRequest
 from inventory.command.v1.item_command_service_pb2_grpc import add_ItemCommandServiceServicer_to_server
 from inventory.command.v1.location_command_service_pb2_grpc import (
     add_LocationCommandServiceServicer_to_server,
 )
 from inventory.command.v1.order_command_service_pb2_grpc import add_OrderCommandServiceServicer_to_server
-from inventory.command.v1.reservation_command_service_pb2 import BatchReserveStockRequest
 from inventory.command.v1.reservation_command_service_pb2_grpc import (
     add_ReservationCommandServiceServicer_to_server,
 )
-from inventory.command.v1.stock_command_service_pb2 import BatchStockRequest, StreamStockRequest
 from inventory.command.v1.stock_command_service_pb2_grpc import add_StockCommandServiceServicer_to_server
 from inventory.command.v1.transfer_command_service_pb2_grpc import (
     add_TransferCommandServiceServicer_to_server,
@@ -48,7 +44,6 @@ from serving import tasks
 from serving.audit import Recorder
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
-from serving.validation import warm
 
 log = structlog.get_logger()
 
@@ -56,7 +51,6 @@ log = structlog.get_logger()
 @asynccontextmanager
 async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
     """Yield the server, not yet listening; close what it stands on afterwards."""
-    _warm()
     store = CommandStore(
         settings.database_url.get_secret_value(),
         journal.encode,
@@ -158,8 +152,3 @@ def services(batcher: Batcher) -> list[Service]:
         service("Stock", add_StockCommandServiceServicer_to_server, StockCommands(batcher)),
         service("Transfer", add_TransferCommandServiceServicer_to_server, TransferCommands(batcher)),
     ]
-
-
-def _warm() -> None:
-    """Compile the rules of every request, so that no first caller waits for it."""
-    warm(*MAPPINGS, BatchCreateItemsRequest, BatchReserveStockRequest, BatchStockRequest, StreamStockRequest)

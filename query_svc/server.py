@@ -8,7 +8,7 @@ from datetime import timedelta
 from time import monotonic
 
 from audit import books
-from inventory.admin.v1 import audit_service_pb2, audit_service_pb2_grpc
+from inventory.admin.v1 import audit_service_pb2_grpc
 from inventory.query.v1 import (
     catalog_query_service_pb2,
     catalog_query_service_pb2_grpc,
@@ -37,37 +37,11 @@ from query_svc.watch.density import entries_of
 from query_svc.watch.watches import Watches
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
-from serving.validation import warm
 
 
 @asynccontextmanager
 async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
     """Yield the server, not yet listening; close what it stands on afterwards."""
-    warm(
-        catalog_query_service_pb2.GetItemRequest,
-        catalog_query_service_pb2.GetLocationRequest,
-        catalog_query_service_pb2.ListItemsRequest,
-        catalog_query_service_pb2.ListLocationsRequest,
-        order_query_service_pb2.GetOrderRequest,
-        order_query_service_pb2.GetReservationRequest,
-        order_query_service_pb2.GetTransferRequest,
-        order_query_service_pb2.ListOrdersRequest,
-        order_query_service_pb2.ListReservationsRequest,
-        order_query_service_pb2.ListTransfersRequest,
-        audit_service_pb2.EraseSubjectRequest,
-        audit_service_pb2.ExportAuditEntriesRequest,
-        audit_service_pb2.ExportSubjectRequest,
-        audit_service_pb2.ListAuditEntriesRequest,
-        audit_service_pb2.VerifyAuditDayRequest,
-        stock_query_service_pb2.BatchGetStockLevelsRequest,
-        stock_query_service_pb2.GetAvailabilityRequest,
-        stock_query_service_pb2.GetStockHistoryRequest,
-        stock_query_service_pb2.GetStockLevelAsOfRequest,
-        stock_query_service_pb2.GetStockLevelRequest,
-        stock_query_service_pb2.ListLotsRequest,
-        stock_query_service_pb2.ListStockLevelsRequest,
-        stock_query_service_pb2.WatchStockRequest,
-    )
     view = read_model.connect(
         settings.redis_url.get_secret_value(),
         generation=settings.generation,

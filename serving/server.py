@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import grpc
 import structlog
 import uvloop
+from google.protobuf import descriptor_pool
 from grpc_health.v1 import health_pb2_grpc
 
 from serving.audit import Nowhere
@@ -20,6 +21,7 @@ from serving.metrics import MetricsPage
 from serving.reflection import add_reflection_to_server
 from serving.settings import split_address
 from serving.tls import CertificateError, PeerInterceptor, server_credentials
+from serving.validation import warm
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
@@ -93,7 +95,9 @@ class GrpcServer:
             interceptors.insert(0, PeerInterceptor(settings.tls_peer))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies, roles)
+        contracts = descriptor_pool.Default()
         for service in services:
+            warm(contracts.FindServiceByName(service.full_name))
             service.add_to_server(self._server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health.servicer, self._server)
         add_reflection_to_server(self._server)

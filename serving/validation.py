@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import protovalidate
+from google.protobuf.message_factory import GetMessageClass
 
 from inventory.type.v1 import error_reason_pb2
 from serving.errors import CallError, FieldViolation
 
 if TYPE_CHECKING:
+    from google.protobuf.descriptor import ServiceDescriptor
     from google.protobuf.message import Message
 
 __all__ = ["check", "warm"]
@@ -28,10 +30,10 @@ def check(message: Message) -> None:
         raise _refusal([FieldViolation(_path(v), v.proto.message) for v in violations])
 
 
-def warm(*message_types: type[Message]) -> None:
-    """Compile the rules of the given types, some milliseconds each, so that no caller waits for it."""
-    for message_type in message_types:
-        _validator.collect_violations(message_type())
+def warm(service: ServiceDescriptor) -> None:
+    """Compile the rules of a service's requests, some milliseconds each, so that no caller waits for it."""
+    for method in service.methods:
+        _validator.collect_violations(GetMessageClass(method.input_type)())
 
 
 def _refusal(violations: list[FieldViolation]) -> CallError:

@@ -27,13 +27,11 @@ from cdc.pipeline.status import PipelineStatus
 from cdc.publisher import Publisher, PublishError
 from cdc.rebuild_work import RebuildWork
 from cdc.reconcile import Reconciler
-from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import add_PipelineServiceServicer_to_server
 from query_svc.read_model import ReadModelUnavailableError, Retention, connect, connect_generations
 from serving import logs, server, settings, tasks
 from serving.health import Dependency
 from serving.metrics import AskedMetrics
-from serving.validation import warm
 
 T = TypeVar("T")
 
@@ -52,14 +50,6 @@ class ReconciliationError(Exception):
 @asynccontextmanager
 async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]:
     """Yield the server, not yet listening; close what it stands on afterwards."""
-    warm(
-        pb.GetPipelineStatusRequest,
-        pb.ListDeadLettersRequest,
-        pb.ReplayDeadLettersRequest,
-        pb.DiscardDeadLettersRequest,
-        pb.StartRebuildRequest,
-        pb.GetReconciliationRequest,
-    )
     topic = DeadLetterTopic(config.bootstrap_servers, config.dead_letters_topic)
     letters = Letters(topic, partial(Publisher, config.bootstrap_servers, config.transactional_id))
     lags = Lags(config.bootstrap_servers, config.topic, config.ask_seconds)

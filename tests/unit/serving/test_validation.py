@@ -57,4 +57,4 @@ def test_a_rule_over_the_whole_message_speaks_for_itself() -> None:
 
 
 def test_warming_refuses_nothing() -> None:
-    warm(queries.GetStockLevelRequest, stock.BatchStockRequest)
+    warm(stock.DESCRIPTOR.services_by_name["StockCommandService"])
