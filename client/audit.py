@@ -6,10 +6,7 @@ from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-import grpc
-
 from client.connection import Connection
-from client.status import error_from_call
 from inventory.admin.v1 import audit_service_pb2 as pb
 from inventory.admin.v1.audit_service_pb2_grpc import AuditServiceStub
 
@@ -36,37 +33,23 @@ class AuditAdmin(Connection):
         """Prove a day of the audit log; until it is `complete`, go on after its `end`."""
         return await self._call(self._audit.VerifyAuditDay, request, timeout)
 
-    async def export_audit_entries(
+    def export_audit_entries(
         self, request: pb.ExportAuditEntriesRequest, *, timeout: float | None = None
     ) -> AsyncGenerator[pb.ExportAuditEntriesResponse, None]:
         """Yield the entries of a stretch of time; without a timeout it takes as long as it takes.
 
         Is not tried again: go on with the resume_token of the last message. Raises InvalidPageTokenError.
         """
-        call = self._audit.ExportAuditEntries(request, timeout=timeout, metadata=await self._metadata())
-        try:
-            async for message in call:
-                yield message
-        except grpc.aio.AioRpcError as failure:
-            raise error_from_call(failure) from failure
-        finally:
-            call.cancel()
+        return self._answers(self._audit.ExportAuditEntries, request, timeout)
 
-    async def export_subject(
+    def export_subject(
         self, request: pb.ExportSubjectRequest, *, timeout: float | None = None
     ) -> AsyncGenerator[pb.ExportSubjectResponse, None]:
         """Yield all that is known of a caller; without a timeout it takes as long as it takes.
 
         Is not tried again: begin anew.
         """
-        call = self._audit.ExportSubject(request, timeout=timeout, metadata=await self._metadata())
-        try:
-            async for message in call:
-                yield message
-        except grpc.aio.AioRpcError as failure:
-            raise error_from_call(failure) from failure
-        finally:
-            call.cancel()
+        return self._answers(self._audit.ExportSubject, request, timeout)
 
     async def erase_subject(
         self, request: pb.EraseSubjectRequest, *, timeout: float | None = None

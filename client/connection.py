@@ -6,27 +6,21 @@ import asyncio
 import base64
 import time
 import uuid
+from collections.abc import AsyncGenerator
 from types import TracebackType
-from typing import Literal, Protocol, Self, TypeVar
+from typing import Literal, Protocol, Self, TypeVar, cast
 
 import grpc
+from google.protobuf.message import Message
 
+from client.channels import connect
 from client.errors import InventoryError
-from client.retry import RetryPolicy
+from client.retry import RetryBudget, RetryPolicy
+from client.routing import CALL_KEY, ITEM_KEY, item_of
 from client.status import error_from_call
-from client.tls import Tls, channel
+from client.tls import Tls
 from client.tokens import TokenSource
 from inventory.query.v1.consistency_pb2 import Consistency
-
-# No retry and no timeout here: grpcio's own timeouts from a service config fire too early, and a retry
-# must know the reason of the refusal.
-_CHANNEL_OPTIONS = (
-    ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 2_000),
-    ("grpc.enable_retries", 0),
-)
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")
@@ -85,11 +79,12 @@ class Connection:
         retry: RetryPolicy | None = None,
         read_your_writes: bool = True,
     ) -> None:
-        self._channel = channel(address, tls, _CHANNEL_OPTIONS)
+        self._channel = connect(address, tls)
         self._actor = (("x-inventory-actor", actor),) if actor else ()
         self._token_source = token
         self._timeout = timeout
         self._retry = retry or RetryPolicy()
+        self._budget = RetryBudget(self._retry)
         self._read_your_writes = read_your_writes
         self._token = ""
 
@@ -115,7 +110,8 @@ class Connection:
             given, request = request, type(request)()
             request.CopyFrom(given)
             request.request_id = str(uuid.uuid4())
-        answer = await self._call(method, request, timeout, request.request_id)
+        item = item_of(cast("Message", request))  # a type cannot be bound to both
+        answer = await self._call(method, request, timeout, request.request_id, item)
         self._remember(answer.consistency_token)
         return answer
 
@@ -139,28 +135,56 @@ class Connection:
         request: Request,
         timeout: float | None,
         request_id: str = "",
+        item: str = "",
     ) -> Response:
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
+        call_id = new_call_id()
+        self._budget.add()
         attempt = 0
         while True:
             attempt += 1
             try:
-                metadata = await self._metadata()
+                metadata = await self._metadata(call_id, item)
                 return await method(request, timeout=max(0.0, deadline - time.monotonic()), metadata=metadata)
             except grpc.aio.AioRpcError as failure:
-                error = error_from_call(failure, request_id=request_id)
+                error = error_from_call(failure, request_id=request_id, call_id=call_id)
             except InventoryError as failure:  # the source of tokens
                 error = failure
             pause = self._retry.pause(error, attempt, deadline - time.monotonic())
-            if pause is None:
+            if pause is None or not self._budget.take():
                 raise error
             await asyncio.sleep(pause)
 
-    async def _metadata(self) -> tuple[tuple[str, str], ...]:
-        """Return who calls, as every call says it; raises as the source of tokens does."""
+    async def _answers(
+        self,
+        method: grpc.aio.UnaryStreamMultiCallable[Request, Response],
+        request: Request,
+        timeout: float | None,
+    ) -> AsyncGenerator[Response, None]:
+        """Yield the answers of one call, which is not tried again; it may take `timeout` seconds, if any."""
+        call_id = new_call_id()
+        call = method(request, timeout=timeout, metadata=await self._metadata(call_id))
+        try:
+            async for message in call:
+                yield message
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            raise error_from_call(failure, call_id=call_id) from failure
+        finally:
+            call.cancel()
+
+    async def _metadata(self, call_id: str, item: str = "") -> tuple[tuple[str, str], ...]:
+        """Return who calls and what the call says of itself; raises as the source of tokens does."""
+        metadata = (*self._actor, (CALL_KEY, call_id))
+        if item:
+            metadata = (*metadata, (ITEM_KEY, item))
         if self._token_source is None:
-            return self._actor
-        return (*self._actor, ("authorization", f"Bearer {await self._token_source()}"))
+            return metadata
+        return (*metadata, ("authorization", f"Bearer {await self._token_source()}"))
+
+
+def new_call_id() -> str:
+    """Return what names a call, or all calls of a stream that is resumed, to logs and the audit log."""
+    return str(uuid.uuid4())
 
 
 def _recorded(token: str) -> bytes:

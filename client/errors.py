@@ -68,6 +68,8 @@ from dataclasses import dataclass
 
 import grpc
 
+_OUTCOME_UNKNOWN = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.UNAVAILABLE})
+
 
 @dataclass(frozen=True, slots=True)
 class FieldViolation:
@@ -86,7 +88,9 @@ class InventoryError(Exception):
     metadata: the figures of the refusal, as its ErrorReason lists them; all values are text.
     field_violations: every field that breaks its rule.
     retry_after: seconds after which a repeat makes sense; None when the service said nothing of it.
-    request_id: the id the failed command went out with; empty for a query.
+    request_id: the id the failed command went out with; empty for a query. Where its outcome is unknown, the
+        text of the error names it too.
+    call_id: the id of the call in the logs and the audit log; empty for an error that no call brought.
     """
 
     def __init__(  # noqa: PLR0913 - the parts of a status, each by its name
@@ -99,8 +103,12 @@ class InventoryError(Exception):
         field_violations: tuple[FieldViolation, ...],
         retry_after: float | None,
         request_id: str,
+        call_id: str = "",
     ) -> None:
-        super().__init__(f"{reason or code.name}: {message}")
+        text = f"{reason or code.name}: {message}"
+        if request_id and code in _OUTCOME_UNKNOWN:
+            text = f"{text} (request_id {request_id})"
+        super().__init__(text)
         self.code = code
         self.reason = reason
         self.message = message
@@ -108,6 +116,7 @@ class InventoryError(Exception):
         self.field_violations = field_violations
         self.retry_after = retry_after
         self.request_id = request_id
+        self.call_id = call_id
 
 
 class InvalidFieldError(InventoryError):

@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from client import watch
-from client.connection import Connection
+from client.connection import Connection, new_call_id
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
 
@@ -75,8 +75,9 @@ class StockQueries(Connection):
         messages are not taken as fast as they come, and DependencyUnavailableError, or what else kept it from
         being resumed, when `timeout` seconds brought no message.
         """
+        call_id = new_call_id()
 
         async def opened(asked: pb.WatchStockRequest) -> watch.Call:
-            return self._stock_queries.WatchStock(asked, metadata=await self._metadata())
+            return self._stock_queries.WatchStock(asked, metadata=await self._metadata(call_id))
 
-        return watch.watching(opened, request, retry=self._retry, timeout=timeout)
+        return watch.watching(opened, request, retry=self._retry, timeout=timeout, call_id=call_id)

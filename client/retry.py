@@ -12,16 +12,21 @@ from client.errors import InventoryError
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Bounds on the attempts of one call; all attempts share the call's one deadline.
+    """Bounds on the attempts of one call, which share its one deadline, and of all calls of a client.
 
     attempts: how many at most, the first included.
     first_pause: the upper bound of the pause after the first attempt, in seconds; it doubles each time.
     longest_pause: the upper bound of every pause, in seconds.
+    budget: how many more attempts, beyond the first, every call adds to those that the client may make.
+    reserve: how many more it may make at the beginning, and at most: a client of few calls lives through a
+        restart by it, one of many does not make an outage worse. Without a bound where it is infinite.
     """
 
     attempts: int = 10
     first_pause: float = 0.05
     longest_pause: float = 2.0
+    budget: float = 0.1
+    reserve: float = 100.0
 
     def pause(self, error: InventoryError, attempt: int, remaining: float) -> float | None:
         """Return the seconds to wait before another attempt, or None when there must be none.
@@ -48,6 +53,25 @@ class RetryPolicy:
         ceiling = min(self.longest_pause, self.first_pause * 2 ** (attempt - 1))
         pause = (at_least or 0.0) + random.uniform(0, ceiling)  # noqa: S311 - jitter, no secret
         return pause if pause < remaining else None
+
+
+class RetryBudget:
+    """How many more attempts a client may make, by its policy; streams and watches do not count."""
+
+    def __init__(self, policy: RetryPolicy) -> None:
+        self._policy = policy
+        self._left = policy.reserve
+
+    def add(self) -> None:
+        """Count a call that begins."""
+        self._left = min(self._policy.reserve, self._left + self._policy.budget)
+
+    def take(self) -> bool:
+        """Take one attempt more; return False when there is none left."""
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
 
 
 def token_expired(error: InventoryError) -> bool:

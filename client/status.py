@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 
 import grpc
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from client import errors
@@ -81,7 +82,9 @@ _BY_CODE: Mapping[grpc.StatusCode, type[errors.InventoryError]] = MappingProxyTy
 )
 
 
-def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> errors.InventoryError:
+def error_from_status(
+    status: status_pb2.Status, *, request_id: str = "", call_id: str = ""
+) -> errors.InventoryError:
     """Return the exception of a refusal: a failed call's status, or the `error` of a batch's result."""
     code = _CODES.get(status.code, grpc.StatusCode.UNKNOWN)
     reason = ""
@@ -111,11 +114,27 @@ def error_from_status(status: status_pb2.Status, *, request_id: str = "") -> err
         field_violations=tuple(violations),
         retry_after=retry_after,
         request_id=request_id,
+        call_id=call_id,
     )
 
 
-def error_from_call(failure: grpc.aio.AioRpcError, *, request_id: str = "") -> errors.InventoryError:
-    """Return the exception of a call that gRPC reports as failed."""
+def error_from_call(
+    failure: grpc.aio.AioRpcError | asyncio.CancelledError, *, request_id: str = "", call_id: str = ""
+) -> errors.InventoryError:
+    """Return the exception of a call that gRPC reports as failed, or as given up with its channel.
+
+    Raises `failure` itself where it is the running task that is cancelled.
+    """
+    if isinstance(failure, asyncio.CancelledError):
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise failure
+        status = status_pb2.Status(code=code_pb2.UNAVAILABLE, message="the channel of the call was closed")
+    else:
+        status = _status(failure)
+    return error_from_status(status, request_id=request_id, call_id=call_id)
+
+
+def _status(failure: grpc.aio.AioRpcError) -> status_pb2.Status:
     try:
         # An AioRpcError is a Call in all that from_call reads, though its class does not say so.
         status = rpc_status.from_call(failure)  # type: ignore[arg-type]
@@ -124,4 +143,4 @@ def error_from_call(failure: grpc.aio.AioRpcError, *, request_id: str = "") -> e
         status = None
     if status is None:
         status = status_pb2.Status(code=failure.code().value[0], message=failure.details() or "")
-    return error_from_status(status, request_id=request_id)
+    return status

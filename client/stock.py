@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from client import stream
-from client.connection import Connection
+from client.connection import Connection, new_call_id
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceStub
 
@@ -105,9 +105,10 @@ class StockCommands(Connection):
         InvalidFieldError for a message that breaks a rule of its own, and DeadlineExceededError when
         `timeout` seconds brought no answer.
         """
+        call_id = new_call_id()
 
         async def opened() -> stream.Call:
-            return self._stock_commands.StreamStock(metadata=await self._metadata())
+            return self._stock_commands.StreamStock(metadata=await self._metadata(call_id))
 
         return self._remembered(
             stream.resuming(
@@ -116,6 +117,7 @@ class StockCommands(Connection):
                 retry=self._retry,
                 timeout=self._timeout if timeout is None else timeout,
                 ahead=ahead,
+                call_id=call_id,
             )
         )
 

@@ -31,13 +31,14 @@ CUT = frozenset(
 )
 
 
-async def resuming(
+async def resuming(  # noqa: PLR0913 - each is named by whoever calls
     open_call: Callable[[], Awaitable[Call]],
     messages: AsyncIterable[StreamStockRequest],
     *,
     retry: RetryPolicy,
     timeout: float,
     ahead: int,
+    call_id: str,
 ) -> AsyncGenerator[StreamStockResponse, None]:
     """Yield the answer to each message, in order, through as many calls as it takes.
 
@@ -59,8 +60,8 @@ async def resuming(
                     await unanswered.settle()
                     yield answer
                 failure = _failure(grpc.StatusCode.UNAVAILABLE, "the stream ended before all was answered")
-            except grpc.aio.AioRpcError as error:
-                failure = error_from_call(error, request_id=unanswered.request_id)
+            except (grpc.aio.AioRpcError, asyncio.CancelledError) as error:
+                failure = error_from_call(error, request_id=unanswered.request_id, call_id=call_id)
             except InventoryError as error:
                 failure = error
             finally:

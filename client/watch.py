@@ -20,7 +20,7 @@ Call: TypeAlias = "grpc.aio.UnaryStreamCall[WatchStockRequest, WatchStockRespons
 
 SILENCE_SECONDS = 25.0
 """A watch that says nothing for so long is dead: a living one says at least every ten seconds that it is."""
-_PASSING = frozenset({"", "DEPENDENCY_UNAVAILABLE", "QUEUE_FULL", "DEADLINE_EXCEEDED"})
+_PASSING = frozenset({"", "DEPENDENCY_UNAVAILABLE", "DEADLINE_EXCEEDED"})
 
 
 async def watching(
@@ -29,6 +29,7 @@ async def watching(
     *,
     retry: RetryPolicy,
     timeout: float,
+    call_id: str,
 ) -> AsyncGenerator[WatchStockResponse, None]:
     """Yield every message of a watch, through as many calls as it takes.
 
@@ -56,8 +57,8 @@ async def watching(
                 heard = time.monotonic()  # the caller may have taken its time
         except TimeoutError:
             error = last or _error(grpc.StatusCode.DEADLINE_EXCEEDED, "the watch says nothing")
-        except grpc.aio.AioRpcError as failure:
-            error = error_from_call(failure)
+        except (grpc.aio.AioRpcError, asyncio.CancelledError) as failure:
+            error = error_from_call(failure, call_id=call_id)
         except InventoryError as failure:  # the source of tokens
             error = failure
         finally:
@@ -75,8 +76,9 @@ def _pause(error: InventoryError, retry: RetryPolicy, attempt: int, remaining: f
 
     Of the policy's bounds only those on the pauses count: what bounds a watch is how long it is without news.
     """
-    passes = (error.code in CUT or error.reason == "QUEUE_FULL") and error.reason in _PASSING
-    if not (passes or token_expired(error)) or retry.attempts <= 1:
+    cut = error.code in CUT and error.reason in _PASSING
+    asked = error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
+    if not (cut or asked or token_expired(error)) or retry.attempts <= 1:
         return None
     return retry.backoff(min(attempt, retry.attempts - 1), remaining, error.retry_after)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -22,7 +23,7 @@ from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 
-PATIENT = RetryPolicy(attempts=60, longest_pause=0.5)
+PATIENT = RetryPolicy(attempts=60, longest_pause=0.5, reserve=math.inf)
 MEBIBYTE = 1024 * 1024
 
 

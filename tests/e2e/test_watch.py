@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import uuid4
@@ -23,7 +24,7 @@ from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 
-PATIENT = RetryPolicy(attempts=100, first_pause=0.05, longest_pause=0.5)
+PATIENT = RetryPolicy(attempts=100, first_pause=0.05, longest_pause=0.5, reserve=math.inf)
 MEBIBYTE = 1024 * 1024
 
 

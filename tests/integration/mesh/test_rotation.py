@@ -20,7 +20,8 @@ from inventory.query.v1.consistency_pb2 import Consistency
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from inventory.type.v1.location_pb2 import LOCATION_KIND_WAREHOUSE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT
-from stack.authority import write
+from stack import tokens
+from stack.authority import spiffe_id, write
 from stack.certificates import Certificates
 from tests.stack_fixture import RunningStack
 
@@ -95,6 +96,41 @@ async def test_calls_go_on_while_everything_is_renewed(mesh: RunningStack) -> No
             group.create_task(load.keep_asking(client))
             group.create_task(load.keep_connecting())
             group.create_task(rotate())
+
+        assert await load.on_hand(client) == load.added
+
+
+async def test_a_caller_brings_the_certificate_that_it_has_now(mesh: RunningStack) -> None:
+    """Calls, none of which is tried again, while the caller is one workload and then another by turns."""
+    certificates = Certificates(mesh.home)
+    both = [certificates.issue(name).read_bytes() for name in ("order-service", "stranger")]
+    own = mesh.home.config / "caller.pem"
+    write(own, both[0])
+    load = Load(mesh)
+    token = tokens.source(mesh, "caller")
+    once = RetryPolicy(attempts=1)
+    tls = Tls(certificates.ca, own, own)
+    async with InventoryClient(mesh.edge, tls=tls, token=token, timeout=30, retry=once) as client:
+        await load.open(client)
+
+        async def replace() -> None:
+            seen = mesh.home.log("edge-access")
+            for turn in range(1, ROTATIONS + 1):
+                name = ("order-service", "stranger")[turn % 2]
+                begin = seen.stat().st_size
+                write(own, both[turn % 2])
+
+                async def is_seen(begin: int = begin, name: str = name) -> bool:
+                    return spiffe_id(name).encode() in seen.read_bytes()[begin:]
+
+                await until(is_seen)
+            load.stop.set()
+
+        async with asyncio.timeout(100), asyncio.TaskGroup() as group:
+            for _ in range(3):
+                group.create_task(load.keep_adding(client))
+            group.create_task(load.keep_asking(client))
+            group.create_task(replace())
 
         assert await load.on_hand(client) == load.added
 

@@ -28,6 +28,8 @@ from client import (
     SerialAlreadyPresentError,
     UnavailableError,
 )
+from client.channels import MESSAGE_BYTES
+from client.version import VERSION
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest, AddStockResponse
 from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
 from inventory.query.v1.consistency_pb2 import Consistency
@@ -170,13 +172,56 @@ async def test_a_given_id_is_sent_and_the_actor_and_a_deadline_go_with_it(
     assert service[0].remaining[1] == pytest.approx(2, abs=0.5)
 
 
-async def test_every_attempt_of_a_command_carries_the_same_id(
+async def test_every_attempt_of_a_command_carries_the_same_ids_and_its_item(
     service: tuple[Service, str], client: InventoryClient
 ) -> None:
     service[0].script = [refuse(code_pb2.UNAVAILABLE), refuse(code_pb2.UNAVAILABLE), succeed]
     await client.add_stock(REQUEST)
     assert len(service[0].request_ids) == 3
     assert len(set(service[0].request_ids)) == 1
+    assert {sent["x-inventory-item"] for sent in service[0].metadata} == {"MUG-1"}
+    (call,) = {sent["x-request-id"] for sent in service[0].metadata}
+    await client.get_stock_level(GetStockLevelRequest(sku="MUG-1", location_id="WH-1"))
+    assert service[0].metadata[-1]["x-request-id"] != call
+    assert "x-inventory-item" not in service[0].metadata[-1]
+
+
+async def test_a_call_says_what_calls(service: tuple[Service, str], client: InventoryClient) -> None:
+    await client.add_stock(REQUEST)
+    assert service[0].metadata[0]["user-agent"].startswith(f"inventory-client/{VERSION} ")
+
+
+async def test_no_proxy_stands_in_between(
+    service: tuple[Service, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("http_proxy", "https_proxy", "grpc_proxy"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    async with InventoryClient(f"localhost:{service[1].rpartition(':')[2]}") as client:
+        await client.add_stock(REQUEST, timeout=5)
+
+
+async def test_a_request_too_large_for_the_services_is_not_sent(
+    service: tuple[Service, str], client: InventoryClient
+) -> None:
+    large = AddStockRequest(reference="x" * (MESSAGE_BYTES + 1))
+    with pytest.raises(InventoryError) as caught:
+        await client.add_stock(large)
+    assert caught.value.code is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert service[0].requests == []
+
+
+async def test_all_calls_share_one_budget_of_further_attempts(service: tuple[Service, str]) -> None:
+    script, address = service
+    script.script = [refuse(code_pb2.UNAVAILABLE)] * 100
+    scarce = RetryPolicy(attempts=5, first_pause=0.01, longest_pause=0.02, budget=0.5, reserve=4)
+    async with InventoryClient(address, retry=scarce) as client:
+        for _ in range(10):
+            with pytest.raises(UnavailableError):
+                await client.add_stock(REQUEST)
+        # Ten calls, the reserve, and half an attempt for each call but the first, which found it full.
+        assert len(script.requests) == 10 + 4 + 4
+        script.script = []
+        await client.add_stock(REQUEST)
 
 
 async def test_a_command_travels_whole_in_every_attempt(
@@ -225,6 +270,7 @@ async def test_attempts_are_bounded(service: tuple[Service, str], client: Invent
         await client.add_stock(REQUEST)
     assert len(service[0].request_ids) == FAST.attempts
     assert caught.value.request_id == service[0].request_ids[0]
+    assert caught.value.call_id == service[0].metadata[0]["x-request-id"]
 
 
 async def test_a_refusal_is_raised_typed_at_once(
@@ -269,6 +315,7 @@ async def test_a_silent_service_is_a_deadline_exceeded(
     with pytest.raises(DeadlineExceededError) as caught:
         await client.add_stock(REQUEST, timeout=0.2)
     assert caught.value.request_id == service[0].request_ids[0]
+    assert caught.value.request_id in str(caught.value)
 
 
 async def test_nobody_there_is_unavailable() -> None:

@@ -26,6 +26,7 @@ class Service:
     cuts: list[int] = field(default_factory=list)
     code: int = code_pb2.UNAVAILABLE
     reason: str = ""
+    retry_after: float | None = None
     first_cursor: int = 1
     calls: list[WatchStockRequest] = field(default_factory=list)
 
@@ -37,7 +38,7 @@ class Service:
         for number in range(begin, begin + most):
             cursor = str(number) if number >= self.first_cursor else ""
             await context.write(WatchStockResponse(cursor=cursor, current=bool(cursor)))
-        await refuse(self.code, self.reason)(context)
+        await refuse(self.code, self.reason, retry_after=self.retry_after)(context)
 
 
 @pytest.fixture
@@ -102,6 +103,12 @@ async def test_what_another_call_cannot_cure_is_raised(
     with pytest.raises(error):
         await cursors(client, 9)
     assert len(script.calls) == 1
+
+
+async def test_one_that_is_told_to_come_again_later_does(service: tuple[Service, InventoryClient]) -> None:
+    script, client = service
+    script.cuts, script.code, script.retry_after = [2, 0, 2], code_pb2.RESOURCE_EXHAUSTED, 0.05
+    assert await cursors(client, 6) == ["1", "2", "3", "4", "5", "6"]
 
 
 async def test_a_service_that_stays_away_is_given_up_on(service: tuple[Service, InventoryClient]) -> None:

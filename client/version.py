@@ -1,0 +1,3 @@
+"""The version of the client, which every call tells in its user agent."""
+
+VERSION = "0.1.0"
