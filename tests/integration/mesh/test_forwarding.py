@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from typing import Any
 
 import grpc
 import pytest
 
 from stack.authority import spiffe_id
 from stack.certificates import Certificates
-from stack.supervisor import Supervisor
+from tests.integration.mesh.standing_in import StandIn, standing_in
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -40,55 +39,12 @@ HEADERS = (
 )
 
 
-class Sidecar:
-    """Stands where a sidecar stands, with its identity, and keeps what reaches it."""
-
-    def __init__(self) -> None:
-        self.calls: list[dict[str, str]] = []
-        self.answer = grpc.StatusCode.OK
-
-    async def take(self, _request: bytes, context: grpc.aio.ServicerContext[Any, Any]) -> bytes:
-        metadata = [(key, str(value)) for key, value in context.invocation_metadata() or ()]
-        assert len(metadata) == len(dict(metadata)), "no key comes twice"
-        self.calls.append(dict(metadata))
-        if self.answer is not grpc.StatusCode.OK:
-            await context.abort(self.answer, "as told")
-        return b""
-
-
 @pytest.fixture
-async def sidecar(mesh: RunningStack) -> AsyncIterator[Sidecar]:
+async def sidecar(mesh: RunningStack) -> AsyncIterator[StandIn]:
     """Give one, in the place of the command service's."""
-    supervisor = Supervisor(mesh.home)
-    supervisor.stop_program("command-sidecar")
-    stands = Sidecar()
-
-    class Everything(grpc.GenericRpcHandler):
-        def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler[bytes, bytes] | None:
-            if "Health" in details.method:
-                return grpc.unary_unary_rpc_method_handler(healthy)
-            return grpc.unary_unary_rpc_method_handler(stands.take)
-
-    server = grpc.aio.server()
-    server.add_generic_rpc_handlers((Everything(),))
-    tls = mesh.tls("command")
-    assert tls.ca
-    pem = Certificates(mesh.home).identity("command").read_bytes()
-    credentials = grpc.ssl_server_credentials([(pem, pem)], tls.ca.read_bytes(), require_client_auth=True)
-    server.add_secure_port(mesh.home.ports.address("command_sidecar"), credentials)
-    await server.start()
-    try:
+    async with standing_in(mesh, "command", "command") as stands:
         yield stands
-    finally:
-        await server.stop(0)
-        supervisor.start_program("command-sidecar")
-        mesh.wait_ready("command-sidecar")
-        await settled(mesh)
-
-
-async def healthy(_request: bytes, _context: object) -> bytes:
-    """Answer SERVING."""
-    return b"\x08\x01"
+    await settled(mesh)
 
 
 async def call(mesh: RunningStack, identity: str, metadata: tuple[tuple[str, str], ...]) -> None:
@@ -99,7 +55,7 @@ async def call(mesh: RunningStack, identity: str, metadata: tuple[tuple[str, str
         await method(b"", timeout=60, metadata=signed, wait_for_ready=True)
 
 
-async def test_who_brings_no_certificate_cannot_claim_one(mesh: RunningStack, sidecar: Sidecar) -> None:
+async def test_who_brings_no_certificate_cannot_claim_one(mesh: RunningStack, sidecar: StandIn) -> None:
     await settled(mesh)
     sidecar.calls.clear()
     await call(mesh, "", tuple((name, FORGED) for name in HEADERS))
@@ -109,7 +65,7 @@ async def test_who_brings_no_certificate_cannot_claim_one(mesh: RunningStack, si
     assert "x-forwarded-client-cert" not in heard
 
 
-async def test_who_brings_one_is_named_by_it_alone(mesh: RunningStack, sidecar: Sidecar) -> None:
+async def test_who_brings_one_is_named_by_it_alone(mesh: RunningStack, sidecar: StandIn) -> None:
     Certificates(mesh.home).issue("shop")
     await settled(mesh)
     sidecar.calls.clear()
@@ -122,7 +78,7 @@ async def test_who_brings_one_is_named_by_it_alone(mesh: RunningStack, sidecar: 
     assert named["By"] == spiffe_id("edge")
 
 
-async def test_no_caller_has_the_edge_repeat_a_command(mesh: RunningStack, sidecar: Sidecar) -> None:
+async def test_no_caller_has_the_edge_repeat_a_command(mesh: RunningStack, sidecar: StandIn) -> None:
     await settled(mesh)
     sidecar.calls.clear()
     sidecar.answer = grpc.StatusCode.UNAVAILABLE
