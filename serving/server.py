@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import grpc
 import structlog
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from serving.metrics import Collector
     from serving.settings import ServerSettings
 
-__all__ = ["GrpcServer", "ListenError", "Service", "run"]
+__all__ = ["GrpcServer", "ListenError", "Server", "Service", "run"]
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 STREAMS_PER_CONNECTION = 1000
@@ -83,16 +83,11 @@ class GrpcServer:
         limits = CallLimits(
             settings.default_deadline_seconds, settings.max_deadline_seconds, settings.max_concurrent_calls
         )
-        self._calls = CallInterceptor(
-            limits,
-            unavailable,
-            guard_of(settings, naming),
-            Nowhere() if recorder is None else recorder,
-            audited,
-        )
+        recorder = Nowhere() if recorder is None else recorder
+        self._calls = CallInterceptor(limits, unavailable, guard_of(settings, naming), recorder, audited)
         interceptors: list[grpc.aio.ServerInterceptor] = [self._calls]
         if settings.serves_tls:
-            interceptors.insert(0, PeerInterceptor(settings.tls_peer))
+            interceptors.insert(0, PeerInterceptor([settings.tls_peer], recorder))
         self._server = grpc.aio.server(interceptors=interceptors, options=_options(settings))
         self._health = HealthMonitor([service.full_name for service in services], dependencies, roles)
         contracts = descriptor_pool.Default()
@@ -165,7 +160,17 @@ def _options(settings: ServerSettings) -> list[tuple[str, int]]:
     ]
 
 
-def run(assemble: Callable[[], AbstractAsyncContextManager[GrpcServer]]) -> None:
+class Server(Protocol):
+    """What is served from a start to a graceful end."""
+
+    async def start(self) -> int:
+        """Listen and serve; return the port. Raises ListenError."""
+
+    async def shut_down(self) -> None:
+        """Take no new call, let running ones finish."""
+
+
+def run(assemble: Callable[[], AbstractAsyncContextManager[Server]]) -> None:
     """Serve what `assemble` yields until SIGTERM or SIGINT, then shut down gracefully.
 
     `assemble` is entered inside the event loop: what it opens it closes after the server has stopped.
@@ -178,7 +183,7 @@ def run(assemble: Callable[[], AbstractAsyncContextManager[GrpcServer]]) -> None
         raise SystemExit(1) from None
 
 
-async def _serve(assemble: Callable[[], AbstractAsyncContextManager[GrpcServer]]) -> None:
+async def _serve(assemble: Callable[[], AbstractAsyncContextManager[Server]]) -> None:
     stop = asyncio.Event()
     for signum in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(signum, stop.set)

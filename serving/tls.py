@@ -11,11 +11,13 @@ import structlog
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from serving.errors import abort
+from serving.audit import MOST_CHARACTERS, Entry, Recorder, entry_of
+from serving.errors import CallError, abort
 from serving.identity import unauthenticated
+from serving.origin import FORWARDED_KEY, origin_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from serving.tls_settings import TlsSettings
 
@@ -24,6 +26,8 @@ if TYPE_CHECKING:
     Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 __all__ = ["CertificateError", "PeerInterceptor", "server_credentials"]
+
+SPIFFE = "spiffe://"
 
 _log = structlog.get_logger()
 
@@ -89,14 +93,16 @@ class _Files:
 
 
 class PeerInterceptor(grpc.aio.ServerInterceptor):
-    """Lets in the calls of one peer alone, by the identity in its certificate, to whatever method.
+    """Lets in the calls of some peers alone, by the identities in their certificates, to whatever method.
 
     To be the first of a server's interceptors, around behaviours that are coroutines. It asks at every call,
     for gRPC names a connection by nothing that cannot be another's a moment later.
     """
 
-    def __init__(self, peer: str) -> None:
-        self._peer = peer.encode()
+    def __init__(self, peers: Iterable[str], recorder: Recorder | None = None) -> None:
+        """Take who is let in; who is not leaves an entry with the recorder, if there is one."""
+        self._peers = frozenset(peer.encode() for peer in peers)
+        self._recorder = recorder
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
     async def intercept_service(
@@ -132,13 +138,31 @@ class PeerInterceptor(grpc.aio.ServerInterceptor):
         )
 
     def _asked(self, method: str, behaviour: Behaviour) -> Any:  # noqa: ANN401 - of the handler's kind
-        peer = self._peer
+        peers, recorder = self._peers, self._recorder
 
         async def call(request: object, context: Context) -> object:
             # Those of the certificate's alternative names; our authority gives a URI to nobody else.
-            if peer not in (context.peer_identities() or ()):
-                _log.warning("peer refused", method=method, peer=context.peer())
-                await abort(context, unauthenticated("peer", "calls come through the proxy in front alone"))
+            identities = context.peer_identities() or ()
+            if peers.isdisjoint(identities):
+                error = unauthenticated("peer", "calls come through the proxy in front alone")
+                entry = _entry(method, error, identities, context)
+                _log.warning("peer refused", method=method, peer=entry.actor, source=entry.source)
+                if recorder is not None:
+                    recorder.record(entry)
+                await abort(context, error)
             return await behaviour(request, context)
 
         return call
+
+
+def _entry(method: str, error: CallError, identities: Iterable[bytes], context: Context) -> Entry:
+    """Return the entry for a peer that is not let in, and is who its certificate says.
+
+    Of what it writes into headers, the trace alone is believed.
+    """
+    metadata = [one for one in context.invocation_metadata() or () if one[0] != FORWARDED_KEY]
+    source, trace_id = origin_of(metadata, context.peer())
+    entry = entry_of(method, error)._replace(source=source, trace_id=trace_id)
+    names = (name.decode(errors="replace") for name in identities)
+    name = next((name for name in names if name.startswith(SPIFFE)), "")
+    return entry._replace(actor=name[:MOST_CHARACTERS], proof="certificate" if name else "none")

@@ -11,7 +11,7 @@ from collections.abc import Collection, Iterator, Mapping
 
 from serving.identity import Caller
 
-__all__ = ["FORWARDED_KEY", "Workloads"]
+__all__ = ["FORWARDED_KEY", "Workloads", "identities"]
 
 FORWARDED_KEY = "x-forwarded-client-cert"
 MOST_BYTES = 16_384
@@ -37,14 +37,14 @@ class Workloads:
         """Return the workload that has called by what the proxy says; None if it is none we know."""
         if forwarded in self._known:
             return self._known[forwarded]
-        found = next((uri for uri in reversed(list(_identities(forwarded))) if uri not in self._proxies), "")
+        found = next((uri for uri in reversed(list(identities(forwarded))) if uri not in self._proxies), "")
         caller = self._callers.get(found)
         if len(self._known) < MOST_KNOWN:
             self._known[forwarded] = caller
         return caller
 
 
-def _identities(forwarded: str) -> Iterator[str]:
+def identities(forwarded: str) -> Iterator[str]:
     """Yield the identity of each hop, the first caller first; "" for one that has none, or several.
 
     Of what is malformed, nothing is believed.

@@ -10,7 +10,7 @@ from stack.ports import HOST
 
 DATABASE = "inventory"
 REGISTRY_DATABASE = "registry"
-ROLES = ("owner", "command", "query", "cdc", "archive", "audit", "registry")
+ROLES = ("owner", "command", "query", "cdc", "archive", "audit", "refusals", "registry")
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,11 @@ class Addresses:
     def pipeline(self) -> str:
         """`host:port` of PipelineService itself, behind its sidecar; it speaks TLS, with that alone."""
         return self.home.ports.address("pipeline")
+
+    @property
+    def audit(self) -> str:
+        """`host:port` of the receiver of what proxies refuse; it speaks TLS, with those alone."""
+        return self.home.ports.address("audit")
 
     @property
     def issuer(self) -> str:

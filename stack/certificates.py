@@ -22,7 +22,7 @@ from stack.home import Home
 
 __all__ = ["WORKLOADS", "Certificates", "keep"]
 
-WORKLOADS = ("edge", "command", "query", "pipeline")
+WORKLOADS = ("edge", "command", "query", "pipeline", "audit")
 """Who has an identity from the beginning. A service and its sidecar are one."""
 
 LOOK_SECONDS = 2.0

@@ -105,7 +105,8 @@ def _render(home: Home, name: str, identity: str, values: Mapping[str, object]) 
     trust = {"ca": certificates.ca, "crl": certificates.crl, "trust": certificates.trust}
     _write(home, "trust", f"{name}-trust", trust)
     template = "edge" if name == "edge" else "sidecar"
-    config = _write(home, template, name, {"host": HOST, "name": name, **secrets, **values})
+    audit = {"audit": home.ports["audit"], "audit_id": spiffe_id("audit")}
+    config = _write(home, template, name, {"host": HOST, "name": name, **audit, **secrets, **values})
     checked = subprocess.run(  # noqa: S603
         [str(BINARY), "--mode", "validate", "-c", config, "--log-level", "error"],
         capture_output=True,

@@ -36,6 +36,7 @@ OFFSETS = {
     "query_sidecar_admin": 19,
     "pipeline_sidecar": 20,
     "pipeline_sidecar_admin": 21,
+    "audit": 22,
     "issuer": 30,
     "projector_standby": 31,
     "command_metrics": 32,

@@ -10,6 +10,7 @@ FROM unnest(ARRAY[
     'inventory_cdc',       -- Debezium
     'inventory_archive',   -- the archiving of old months of the ledger
     'inventory_audit',     -- entries of refused calls, and who stands behind a pseudonym
+    'inventory_refusals',  -- entries of calls that proxies have refused
     'inventory_registry'   -- the schema registry, in a database of its own
 ]) AS role
 WHERE NOT EXISTS (SELECT FROM pg_roles WHERE rolname = role)
@@ -27,7 +28,8 @@ WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'registry')
 -- Nobody connects to a database that is not theirs.
 REVOKE ALL ON DATABASE inventory, registry FROM PUBLIC;
 GRANT CONNECT ON DATABASE inventory
-TO inventory_command, inventory_query, inventory_cdc, inventory_archive, inventory_audit;
+TO inventory_command, inventory_query, inventory_cdc, inventory_archive, inventory_audit,
+    inventory_refusals;
 
 \connect inventory
 -- The owner makes tables in public; the others use what a migration grants them.

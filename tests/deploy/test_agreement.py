@@ -10,6 +10,9 @@ from urllib.parse import urlsplit
 import pytest
 import yaml
 
+from audit.receiver.access_log import ATTRIBUTES
+from audit.receiver.config import ReceiverSettings
+from audit.receiver.server import NAME as REFUSALS
 from cdc.__main__ import app as cdc_app
 from cdc.config import (
     ConnectorSettings,
@@ -43,6 +46,7 @@ SETTINGS: dict[str, tuple[type[Settings], list[str]]] = {
     "projector": (ProjectorSettings, ["cdc", "projector"]),
     "relay": (RelaySettings, ["cdc", "relay"]),
     "pipeline": (PipelineSettings, ["cdc", "pipeline"]),
+    "audit": (ReceiverSettings, ["audit"]),
     "connector": (ConnectorSettings, ["cdc", "connector"]),
     "topics": (TopicsSettings, ["cdc", "topics"]),
     "subjects": (SubjectsSettings, ["cdc", "subjects"]),
@@ -303,3 +307,21 @@ def test_the_schema_is_brought_up_to_date_from_what_the_image_holds(manifests: l
     managed = named(manifests, "Cluster", "postgres")["spec"]["managed"]["roles"]
     named_there = set(re.findall(r"'(inventory_[a-z]+)'", roles))
     assert {role["name"] for role in managed} | {"inventory_owner"} == named_there
+
+
+def test_proxies_send_what_they_refuse_to_its_receiver(manifests: list[Manifest]) -> None:
+    mesh = yaml.safe_load((ROOT / "istio" / "mesh.yaml").read_text())["meshConfig"]
+    (provider,) = mesh["extensionProviders"]
+    receiver = provider["envoyOtelAls"]
+    name, namespace, *_ = receiver["service"].split(".")
+    service = named(manifests, "Service", name)
+    assert service["metadata"]["namespace"] == namespace
+    assert receiver["port"] in [port["port"] for port in service["spec"]["ports"]]
+    assert set(receiver["logFormat"]["labels"]) == ATTRIBUTES | {"stream"}
+    sent = of_kind(manifests, "Telemetry")
+    assert {one["metadata"]["namespace"] for one in sent} == {"inventory", "istio-ingress"}
+    for one in sent:
+        (log,) = one["spec"]["accessLogging"]
+        assert log["providers"] == [{"name": provider["name"]}]
+    (rule,) = named(manifests, "AuthorizationPolicy", "audit")["spec"]["rules"]
+    assert rule["to"][0]["operation"]["paths"] == [f"/{REFUSALS}/Export"]

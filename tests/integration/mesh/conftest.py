@@ -9,7 +9,7 @@ import pytest
 from stack.envoy_proxy import SERVICES, sidecar
 from tests.stack_fixture import RunningStack, running_stack
 
-PARTS = ("postgres", "database", "valkey", "certificates", "rotation", "issuer", "edge")
+PARTS = ("postgres", "database", "valkey", "certificates", "rotation", "issuer", "audit", "edge")
 
 
 @pytest.fixture(scope="session")

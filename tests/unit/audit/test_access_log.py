@@ -1,0 +1,110 @@
+"""What a proxy says of a call becomes the entry that it is."""
+
+from __future__ import annotations
+
+import re
+from base64 import b64encode
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import yaml
+from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
+
+from audit.receiver.access_log import ATTRIBUTES, refusal_in
+from inventory.type.v1 import error_reason_pb2
+from serving.errors import CallError
+from serving.identity import unauthenticated
+from stack.home import CHECKOUT
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+METHOD = "/inventory.query.v1.StockQueryService/ListLots"
+
+
+def record(told: Mapping[str, str], began: datetime = NOW - timedelta(seconds=3)) -> LogRecord:
+    """Return what a proxy sends, every attribute of which is there."""
+    usual = {"path": METHOD, "address": "10.1.2.3", "grpc_status": "16"}
+    attributes = {**dict.fromkeys(ATTRIBUTES, "-"), **usual, **told}
+    return LogRecord(
+        time_unix_nano=int(began.timestamp() * 1e9),
+        attributes=[
+            KeyValue(key=key, value=AnyValue(string_value=value)) for key, value in attributes.items()
+        ],
+    )
+
+
+def header(error: CallError) -> str:
+    """Return an error's details as the header holds them, without padding."""
+    return b64encode(error.to_status().SerializeToString()).decode().rstrip("=")
+
+
+def test_an_entry_says_who_from_where_what_and_why() -> None:
+    limited = CallError(error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many")
+    trace = f"00-{'ab' * 16}-{'cd' * 8}-01"
+
+    entry = refusal_in(
+        record({"subject": "ann", "status_details": header(limited), "traceparent": trace}), NOW
+    )
+
+    assert entry is not None
+    assert entry[:7] == (
+        NOW - timedelta(seconds=3), METHOD[1:], "QUEUE_FULL", "ann", "token", "10.1.2.0/24", "",
+    )  # fmt: skip
+    assert entry.trace_id == "ab" * 16
+
+
+@pytest.mark.parametrize(
+    ("told", "verdict"),
+    [
+        ({"status_details": header(unauthenticated("expired", "over"))}, "UNAUTHENTICATED"),
+        ({"status_details": "no base64!"}, "UNAUTHENTICATED"),
+        ({"status_details": b64encode(b"\xff\xff").decode()}, "UNAUTHENTICATED"),
+        ({"grpc_status": "99"}, "UNKNOWN"),
+        ({"grpc_status": "-", "http_status": "404"}, "UNIMPLEMENTED"),
+        ({"grpc_status": "-", "http_status": "418"}, "UNKNOWN"),
+        ({"grpc_status": "-", "http_status": "0", "details": "http2.too_many_headers"}, "INVALID_ARGUMENT"),
+    ],
+)
+def test_the_verdict_is_the_reason_or_else_the_status(told: dict[str, str], verdict: str) -> None:
+    entry = refusal_in(record(told), NOW)
+    assert entry is not None
+    assert entry.verdict == verdict
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"grpc_status": "0"},
+        {"grpc_status": "-", "http_status": "200"},
+        {"grpc_status": "-", "http_status": "0", "details": "downstream_remote_disconnect"},
+    ],
+)
+def test_who_is_answered_or_goes_away_is_not_refused(told: dict[str, str]) -> None:
+    assert refusal_in(record(told), NOW) is None
+
+
+def test_the_caller_of_a_sidecar_is_whom_the_edge_has_seen() -> None:
+    entry = refusal_in(record({"forwarded": "By=spiffe://a/edge;URI=spiffe://a/till"}), NOW)
+    assert entry is not None
+    assert (entry.actor, entry.proof) == ("spiffe://a/till", "certificate")
+
+
+def test_paths_of_nobody_and_clocks_that_are_off_are_not_told() -> None:
+    for began in (NOW - timedelta(days=30), NOW + timedelta(hours=1)):
+        entry = refusal_in(record({"path": "/ann@example.com/x?token=y"}, began), NOW)
+        assert entry is not None
+        assert (entry.record_time, entry.method) == (NOW, "")
+
+
+@pytest.mark.parametrize(
+    ("proxy", "missing"), [("edge", {"forwarded"}), ("sidecar", {"identity", "subject"})]
+)
+def test_proxies_send_what_is_read(proxy: str, missing: set[str]) -> None:
+    template = (CHECKOUT / "envoy" / f"{proxy}.yaml").read_text()
+    config = yaml.safe_load(re.sub(r"\$\{\w+\}", "value", template))
+    (chain,) = config["static_resources"]["listeners"][0]["filter_chains"]
+    logs = chain["filters"][0]["typed_config"]["access_log"]
+    (sent,) = (log["typed_config"] for log in logs if log["name"] == "envoy.access_loggers.open_telemetry")
+    # By the id of its stream, every record is one of a kind, and so is every batch.
+    assert {one["key"] for one in sent["attributes"]["values"]} - {"stream"} == ATTRIBUTES - missing
