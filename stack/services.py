@@ -42,22 +42,7 @@ def services(home: Home) -> list[Part]:
             },
         ),
         *(_command(at, name) for name in envoy_proxy.replicas(home, "command")),
-        Program(
-            "audit",
-            python("audit"),
-            readiness.grpc_health(at.audit, at.tls("audit")),
-            needs=("database", "certificates"),
-            listeners=("audit",),
-            environment={
-                "INVENTORY_AUDIT_LISTEN": at.audit,
-                "INVENTORY_AUDIT_DATABASE_URL": at.postgres_url("refusals"),
-                "INVENTORY_AUDIT_PROXIES": json.dumps(
-                    [spiffe_id(name) for name in ("edge", *envoy_proxy.SERVICES)]
-                ),
-                "INVENTORY_AUDIT_WINDOW_SECONDS": "1",
-                **_tls(certificates, "INVENTORY_AUDIT", "audit"),
-            },
-        ),
+        _receiver(at),
         _projector(at, "projector", at.projector),
         _projector(at, "projector-standby", at.projector_standby),
         Program(
@@ -202,6 +187,26 @@ def _query(at: Addresses, name: str) -> Program:
             "INVENTORY_QUERY_DRAIN_SECONDS": DRAIN_SECONDS,
             **tls(at, "INVENTORY_QUERY", "query"),
             **identity(at, "INVENTORY_QUERY"),
+        },
+    )
+
+
+def _receiver(at: Addresses) -> Program:
+    """Return the receiver of what the proxies refuse."""
+    return Program(
+        "audit",
+        python("audit"),
+        readiness.grpc_health(at.audit, at.tls("audit")),
+        needs=("database", "certificates"),
+        listeners=("audit",),
+        environment={
+            "INVENTORY_AUDIT_LISTEN": at.audit,
+            "INVENTORY_AUDIT_DATABASE_URL": at.postgres_url("refusals"),
+            "INVENTORY_AUDIT_PROXIES": json.dumps(
+                [spiffe_id(name) for name in ("edge", *envoy_proxy.SERVICES)]
+            ),
+            "INVENTORY_AUDIT_WINDOW_SECONDS": "1",
+            **tls(at, "INVENTORY_AUDIT", "audit"),
         },
     )
 

@@ -53,6 +53,7 @@ TABLES = {
     "audit_seals",
     "audit_days",
     "audit_subjects",
+    "audit_batches",
 }
 # What is promised and kept beside the levels: rows that change and never go.
 KEPT = ("reservations", "orders", "transfers", "lots", "serials")
@@ -89,6 +90,10 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     # Into the audit log it inserts, as "command" does, by rights to some columns.
     "audit": {
         "audit_subjects": {"SELECT", "INSERT", "DELETE"},
+    },
+    # Likewise.
+    "refusals": {
+        "audit_batches": {"SELECT", "INSERT", "DELETE"},
     },
     "archive": {
         "stock_movements": {"SELECT"},
