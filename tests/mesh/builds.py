@@ -17,8 +17,10 @@ from pathlib import Path
 
 SOURCES = Path(__file__).parent / "programs"
 ISTIO = "istio.io/istio"
+CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg"
 # By module folder: the programs, and the packages they are built from.
 PROGRAMS = {
+    "cloudnative-pg": {},
     "etcd": {"etcd": "go.etcd.io/etcd/server/v3"},
     "istio": {
         "pilot-discovery": f"{ISTIO}/pilot/cmd/pilot-discovery",
@@ -26,10 +28,16 @@ PROGRAMS = {
     },
     "kubernetes": {"kube-apiserver": "k8s.io/kubernetes/cmd/kube-apiserver"},
 }
-# Files of Istio's own sources that come along.
+# Files, or folders of them, of a module's own sources that come along.
 FILES = {
-    "crds.yaml": "manifests/charts/base/files/crd-all.gen.yaml",
-    "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json",
+    "cloudnative-pg": (CLOUDNATIVE_PG, {"crds": "config/crd/bases"}),
+    "istio": (
+        ISTIO,
+        {
+            "crds.yaml": "manifests/charts/base/files/crd-all.gen.yaml",
+            "envoy_bootstrap.json": "tools/packaging/common/envoy_bootstrap.json",
+        },
+    ),
 }
 SIGN_OF_LIFE_SECONDS = 20
 
@@ -40,11 +48,12 @@ class BuildError(Exception):
 
 @dataclass(frozen=True)
 class Programs:
-    """Where the built programs, and Istio's files, are."""
+    """Where the built programs, and the files of the operators, are."""
 
+    cloudnative_pg: Path
     etcd: Path
-    kubernetes: Path
     istio: Path
+    kubernetes: Path
 
 
 def ensure() -> Programs:
@@ -53,7 +62,7 @@ def ensure() -> Programs:
     root.mkdir(parents=True, exist_ok=True)
     with (root / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        return Programs(**{name: _built(root, name) for name in PROGRAMS})
+        return Programs(*(_built(root, name) for name in sorted(PROGRAMS)))
 
 
 def _user_cache() -> Path:
@@ -73,10 +82,13 @@ def _built(root: Path, name: str) -> Path:
     unready.mkdir()
     for program, package in PROGRAMS[name].items():
         _build(source, unready / program, package)
-    if name == "istio":
-        sources = Path(_go(source, "list", "-m", "-f", "{{.Dir}}", ISTIO).strip())
-        for target, file in FILES.items():
-            shutil.copyfile(sources / file, unready / target)
+    if name in FILES:
+        module, files = FILES[name]
+        _go(source, "mod", "download", module)
+        sources = Path(_go(source, "list", "-m", "-f", "{{.Dir}}", module).strip())
+        for target, file in files.items():
+            copy = shutil.copytree if (sources / file).is_dir() else shutil.copyfile
+            copy(sources / file, unready / target)
     unready.rename(folder)
     return folder
 

@@ -58,7 +58,8 @@ class ControlPlane:
         )
         wait_for("kube-apiserver", self._api_is_ready, told=lambda: self._processes.log("kube-apiserver"))
         self.kubectl("create", "namespace", SYSTEM)
-        self.kubectl("apply", "--server-side", "-f", str(self._programs.istio / "crds.yaml"))
+        for definitions in (self._programs.istio / "crds.yaml", self._programs.cloudnative_pg / "crds"):
+            self.kubectl("apply", "--server-side", "-f", str(definitions))
         self.kubectl("wait", "--for=condition=established", "--timeout=120s", "crd", "--all")
         self._start(
             "istiod",

@@ -41,6 +41,7 @@ def test_what_is_not_defined_is_refused(world: World) -> None:
         ("VirtualService", "command", ("http", 0)),
         ("DestinationRule", "command", ("trafficPolicy",)),
         ("AuthorizationPolicy", "command-roles", ()),
+        ("Cluster", "postgres", ("storage",)),
     ):
         wrong = deepcopy(named(manifests, kind, name))
         place = wrong["spec"]

@@ -112,9 +112,9 @@ class World:
 def for_the_test(manifests: list[Manifest], keys: str) -> list[Manifest]:
     """Return manifests as this API server and istiod can take them.
 
-    Without what another operator defines, and with the issuer's keys in place of where they are fetched.
+    With the issuer's keys in place of where they are fetched.
     """
-    taken = [deepcopy(found) for found in manifests if "cnpg.io" not in found["apiVersion"]]
+    taken = deepcopy(manifests)
     for found in of_kind(taken, "RequestAuthentication"):
         for rule in found["spec"]["jwtRules"]:
             del rule["jwksUri"]
