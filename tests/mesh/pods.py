@@ -47,11 +47,21 @@ class Pod:
     @property
     def counters(self) -> dict[str, int]:
         """What its Envoy has counted, by the names of Envoy."""
-        # Its administration is on the loopback of the pod.
+        stats = self._administration("stats")["stats"]
+        return {one["name"]: one["value"] for one in stats if "value" in one}
+
+    def hosts(self, cluster: str) -> dict[str, Any]:
+        """Return what its Envoy knows of the endpoints of a cluster, by their addresses."""
+        clusters = self._administration("clusters")["cluster_statuses"]
+        (found,) = [one for one in clusters if one["name"] == cluster]
+        return {host["address"]["socket_address"]["address"]: host for host in found["host_statuses"]}
+
+    def _administration(self, page: str) -> dict[str, Any]:
+        # It is on the loopback of the pod.
         ask = "import sys, urllib.request as r; print(r.urlopen(sys.argv[1]).read().decode())"
-        url = "http://127.0.0.1:15000/stats?format=json"
-        text = run(*inside(self.network, sys.executable, "-c", ask, url))
-        return {one["name"]: one["value"] for one in json.loads(text)["stats"] if "value" in one}
+        url = f"http://127.0.0.1:15000/{page}?format=json"
+        found: dict[str, Any] = json.loads(run(*inside(self.network, sys.executable, "-c", ask, url)))
+        return found
 
 
 class Pods:

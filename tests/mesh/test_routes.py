@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from copy import deepcopy
 
 import pytest
@@ -80,6 +81,28 @@ def test_queries_are_tried_again_and_commands_never(
     finally:
         world.serve(name)
         world.wait_until_reached(method)
+
+
+def test_where_all_queries_fail_no_more_is_tried_than_the_budget_allows(world: World) -> None:
+    calls, token = 40, world.token()
+    before = _count(world.gateway, f"{STABLE}.upstream_rq_total")
+    overflow = _count(world.gateway, f"{STABLE}.upstream_rq_retry_overflow")
+    assert world.query.app is not None
+    world.query.app.send_signal(signal.SIGSTOP)
+    try:
+        with ThreadPoolExecutor(calls) as pool:
+            asked = [pool.submit(world.call, GET_LEVEL, token) for _ in range(calls)]
+            wait_for("calls", lambda: _count(world.gateway, f"{STABLE}.upstream_rq_active") == calls)
+            world.query.app.send_signal(signal.SIGKILL)
+            assert {one.result().status for one in asked} == {"UNAVAILABLE"}
+        # Without a budget, each would have been tried twice more.
+        assert calls < _count(world.gateway, f"{STABLE}.upstream_rq_total") - before < 2 * calls
+        assert _count(world.gateway, f"{STABLE}.upstream_rq_retry_overflow") > overflow
+    finally:
+        world.query.app.kill()
+        world.query.app.wait()
+        world.serve("query")
+        world.wait_until_reached(GET_LEVEL)
 
 
 def test_a_call_ends_when_its_route_says(world: World) -> None:

@@ -87,15 +87,23 @@ class World:
     def serve(self, name: str) -> None:
         """Run the program of a pod, as its manifest says, and wait until its probe succeeds."""
         pod: Pod = getattr(self, name)
-        container = _container(self.manifests, pod.name)
+        self.serve_as(pod.name, pod)
+
+    def serve_as(self, deployment: str, pod: Pod) -> None:
+        """Run in a pod what the manifest of a deployment says, and wait until its probe succeeds."""
+        container = _container(self.manifests, deployment)
         environment = _environment(self.manifests, container) | self._own(container["name"])
         command = [sys.executable, *container["args"]]
         self.pods.run(pod, command, environment)
         wait_for(
-            f"the probe of {name}",
+            f"the probe of {pod.name}",
             lambda: probed(pod, container["name"]),
             told=lambda: self.pods.log(pod),
         )
+
+    def direct(self, service: str, *pods: Pod) -> None:
+        """Have a service be these pods."""
+        self.control.apply([_endpoints(service, OURS, PORT, "grpc", *pods)])
 
     def _own(self, name: str) -> dict[str, str]:
         """Return what a secret would say, and what of production is not there."""
