@@ -1,7 +1,8 @@
-"""The typed Python client of Inventory."""
+"""The typed Python client of Inventory: `InventoryClient`, and `BlockingClient` without an event loop."""
 
-from client.client import InventoryClient
-from client.errors import (
+from .blocking import BlockingClient
+from .client import InventoryClient
+from .errors import (
     AlreadyExistsError,
     BackordersOutstandingError,
     CursorExpiredError,
@@ -57,14 +58,16 @@ from client.errors import (
     VersionMismatchError,
     WatchTooSlowError,
 )
-from client.retry import RetryPolicy
-from client.status import error_from_status
-from client.tls import Tls
-from client.tokens import IssuedTokens, TokenSource
+from .paging import blocking_pages, pages
+from .retry import RetryPolicy
+from .status import error_from_status
+from .tls import Tls
+from .tokens import IssuedTokens, TokenSource
 
 __all__ = [
     "AlreadyExistsError",
     "BackordersOutstandingError",
+    "BlockingClient",
     "CursorExpiredError",
     "DeadLetterNotFoundError",
     "DeadlineExceededError",
@@ -122,5 +125,7 @@ __all__ = [
     "UnavailableError",
     "VersionMismatchError",
     "WatchTooSlowError",
+    "blocking_pages",
     "error_from_status",
+    "pages",
 ]

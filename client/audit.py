@@ -6,9 +6,10 @@ from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client.connection import Connection
 from inventory.admin.v1 import audit_service_pb2 as pb
 from inventory.admin.v1.audit_service_pb2_grpc import AuditServiceStub
+
+from .connection import Connection
 
 if TYPE_CHECKING:
     from inventory.admin.v1.audit_service_pb2_grpc import AuditServiceAsyncStub

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client.connection import Connection
 from inventory.query.v1 import catalog_query_service_pb2 as pb
 from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServiceStub
+
+from .connection import Connection
 
 if TYPE_CHECKING:
     from inventory.query.v1.catalog_query_service_pb2_grpc import CatalogQueryServiceAsyncStub

@@ -11,8 +11,8 @@ from typing import Any, cast
 
 import grpc
 
-from client.tls import Tls, channel
-from client.version import VERSION
+from .tls import Tls, channel
+from .version import VERSION
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 """The largest message, either way, as the services have it."""

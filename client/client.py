@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from client.audit import AuditAdmin
-from client.catalog import CatalogQueries
-from client.items import ItemCommands
-from client.levels import StockQueries
-from client.locations import LocationCommands
-from client.orders import OrderCommands
-from client.pipeline import PipelineAdmin
-from client.promises import OrderQueries
-from client.reservations import ReservationCommands
-from client.stock import StockCommands
-from client.transfers import TransferCommands
+from .audit import AuditAdmin
+from .catalog import CatalogQueries
+from .items import ItemCommands
+from .levels import StockQueries
+from .locations import LocationCommands
+from .orders import OrderCommands
+from .pipeline import PipelineAdmin
+from .promises import OrderQueries
+from .reservations import ReservationCommands
+from .stock import StockCommands
+from .transfers import TransferCommands
 
 
 class InventoryClient(

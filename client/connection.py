@@ -13,14 +13,15 @@ from typing import Literal, Protocol, Self, TypeVar, cast
 import grpc
 from google.protobuf.message import Message
 
-from client.channels import connect
-from client.errors import InventoryError
-from client.retry import RetryBudget, RetryPolicy
-from client.routing import CALL_KEY, ITEM_KEY, item_of
-from client.status import error_from_call
-from client.tls import Tls
-from client.tokens import TokenSource
 from inventory.query.v1.consistency_pb2 import Consistency
+
+from .channels import connect
+from .errors import InventoryError
+from .retry import RetryBudget, RetryPolicy
+from .routing import CALL_KEY, ITEM_KEY, item_of
+from .status import error_from_call
+from .tls import Tls
+from .tokens import TokenSource
 
 Request = TypeVar("Request")
 Response = TypeVar("Response")

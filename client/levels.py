@@ -6,10 +6,11 @@ from collections.abc import AsyncGenerator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client import watch
-from client.connection import Connection, new_call_id
 from inventory.query.v1 import stock_query_service_pb2 as pb
 from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceStub
+
+from . import watch
+from .connection import Connection, new_call_id
 
 if TYPE_CHECKING:
     from inventory.query.v1.stock_query_service_pb2_grpc import StockQueryServiceAsyncStub

@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client.connection import Connection
 from inventory.command.v1 import order_command_service_pb2 as pb
 from inventory.command.v1.order_command_service_pb2_grpc import OrderCommandServiceStub
+
+from .connection import Connection
 
 if TYPE_CHECKING:
     from inventory.command.v1.order_command_service_pb2_grpc import OrderCommandServiceAsyncStub

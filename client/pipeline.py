@@ -5,9 +5,10 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client.connection import Connection
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.admin.v1.pipeline_service_pb2_grpc import PipelineServiceStub
+
+from .connection import Connection
 
 if TYPE_CHECKING:
     from inventory.admin.v1.pipeline_service_pb2_grpc import PipelineServiceAsyncStub

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import grpc
 
-from client.errors import InventoryError
+from .errors import InventoryError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -10,7 +10,7 @@ import grpc
 from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
-from client import errors
+from . import errors
 
 DOMAIN = "inventory"
 

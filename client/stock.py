@@ -7,10 +7,11 @@ from contextlib import aclosing
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from client import stream
-from client.connection import Connection, new_call_id
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceStub
+
+from . import stream
+from .connection import Connection, new_call_id
 
 if TYPE_CHECKING:
     from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceAsyncStub

@@ -12,10 +12,11 @@ from typing import TypeAlias
 import grpc
 from google.rpc import status_pb2
 
-from client.errors import InventoryError
-from client.retry import RetryPolicy
-from client.status import error_from_call, error_from_status
 from inventory.command.v1.stock_command_service_pb2 import StreamStockRequest, StreamStockResponse
+
+from .errors import InventoryError
+from .retry import RetryPolicy
+from .status import error_from_call, error_from_status
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[StreamStockRequest, StreamStockResponse]"
 

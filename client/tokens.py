@@ -11,8 +11,8 @@ import grpc
 import httpx
 from google.rpc import status_pb2
 
-from client.errors import InventoryError
-from client.status import error_from_status
+from .errors import InventoryError
+from .status import error_from_status
 
 TokenSource: TypeAlias = Callable[[], Awaitable[str]]
 """Returns an access token that is good for now. Asked before every attempt of a call: it should keep one."""

@@ -10,11 +10,12 @@ from typing import TypeAlias
 import grpc
 from google.rpc import status_pb2
 
-from client.errors import InventoryError
-from client.retry import RetryPolicy, token_expired
-from client.status import error_from_call, error_from_status
-from client.stream import CUT
 from inventory.query.v1.stock_query_service_pb2 import WatchStockRequest, WatchStockResponse
+
+from .errors import InventoryError
+from .retry import RetryPolicy, token_expired
+from .status import error_from_call, error_from_status
+from .stream import CUT
 
 Call: TypeAlias = "grpc.aio.UnaryStreamCall[WatchStockRequest, WatchStockResponse]"
 

@@ -7,12 +7,15 @@ from typing import assert_type
 from google.type.date_pb2 import Date
 
 from client import (
+    BlockingClient,
     ExceedsOrderError,
     InsufficientStockError,
     InventoryClient,
     OrderNotFoundError,
     TransferResolvedError,
+    blocking_pages,
     error_from_status,
+    pages,
 )
 from inventory.command.v1.item_command_service_pb2 import (
     BatchCreateItemsRequest,
@@ -38,7 +41,13 @@ from inventory.query.v1.order_query_service_pb2 import (
     ListOrdersResponse,
     OrderFilter,
 )
-from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
+from inventory.query.v1.stock_query_service_pb2 import (
+    GetStockLevelRequest,
+    ListStockLevelsRequest,
+    ListStockLevelsResponse,
+    WatchStockRequest,
+    WatchStockResponse,
+)
 from inventory.type.v1.lot_pb2 import LotReceipt
 from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_SALE
@@ -109,20 +118,30 @@ async def offer(client: InventoryClient, skus: list[str]) -> list[str]:
 
 async def waiting(client: InventoryClient, sku: str) -> list[str]:
     """Return the ids of the orders that wait for an item, oldest first."""
-    found: list[str] = []
     request = ListOrdersRequest(
         filter=OrderFilter(sku=sku, backordered=True), order_by=CREATION_ORDER_OLDEST_FIRST
     )
-    while True:
-        answer = assert_type(await client.list_orders(request), ListOrdersResponse)
-        found += [order.order_id for order in answer.orders]
-        if not answer.next_page_token:
-            return found
-        request.page_token = answer.next_page_token
+    found: list[str] = []
+    async for page in pages(client.list_orders, request):
+        found += [order.order_id for order in assert_type(page, ListOrdersResponse).orders]
+    return found
 
 
-def test_the_examples_are_coroutine_functions_of_typed_answers() -> None:
-    examples = (sell, order, receive, offer, waiting)
+def sell_blocking(client: BlockingClient, sku: str) -> list[int]:
+    """Sell one unit; return how many are left of it, and then of each item."""
+    request = RemoveStockRequest(sku=sku, location_id="STORE-1", quantity=1, reason=MOVEMENT_REASON_SALE)
+    answer = assert_type(client.remove_stock(request, timeout=2), RemoveStockResponse)
+    found = [answer.level.available]
+    for page in blocking_pages(client.list_stock_levels, ListStockLevelsRequest()):
+        found += [level.available for level in assert_type(page, ListStockLevelsResponse).levels]
+    for message in client.watch_stock(WatchStockRequest(skus=[sku])):
+        assert_type(message, WatchStockResponse)
+        break
+    return found
+
+
+def test_the_examples_are_functions_of_typed_answers() -> None:
+    examples = (sell, order, receive, offer, waiting, sell_blocking)
     assert [each.__annotations__["return"] for each in examples] == [
-        *("int", "Order", "int", "list[str]", "list[str]")
+        *("int", "Order", "int", "list[str]", "list[str]", "list[int]")
     ]
