@@ -5,6 +5,7 @@ from __future__ import annotations
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
+from serving.identity_settings import Workload
 from serving.settings import ServerSettings, Settings
 
 LINGER_OF_SEVERAL = 0.002
@@ -74,7 +75,13 @@ class CommandSettings(ServerSettings):
     intake_actor: str = Field(
         "stock-commands",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._:@/-]{0,127}$",
-        description="who acts in the ledger when a record names nobody",
+        max_length=122,
+        description="who acts in the ledger, as topic:NAME, when a record names nobody",
+    )
+    intake_workload: Workload = Field(
+        Workload(roles=("order_service",)),
+        description='what commands of the topic may do, as JSON: {"roles": ["clerk"], "locations": ["BER-1"]}; '
+        "they are held to the table of roles like calls, and whoever may write to the topic acts so",
     )
 
     @property

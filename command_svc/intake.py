@@ -1,5 +1,9 @@
 """Stock commands from a topic: carried out in order like those of calls, and refused with the same errors.
 
+Who may write to the topic is for the broker to say, and all that is known of who has: the topic is one
+workload, with roles and locations of its own. Whom a record names is a label of that workload, `topic:NAME`,
+so that nobody passes for a caller who has proved who it is.
+
 Effect first, offset last: a record is done with once what it changed is durable or why it was refused is
 written to the topic of failures. What is read again after a crash is known by its request id.
 """
@@ -7,6 +11,7 @@ written to the topic of failures. What is read again after a crash is known by i
 from __future__ import annotations
 
 import asyncio
+import math
 import random
 import uuid
 from collections.abc import Awaitable, Callable, Sequence
@@ -35,9 +40,12 @@ from inventory.type.v1 import error_reason_pb2
 from serving.access import METHOD_OF
 from serving.audit import Entry, Nowhere, Recorder, entry_of
 from serving.errors import CallError, invalid_field
-from serving.identity import ACTOR_KEY, checked, unverified
+from serving.identity import ACTOR_KEY, Caller, checked
+from serving.identity_settings import Workload
 from serving.origin import TRACE_KEY, Origin, come_from, origin_of
 
+NAMED = "topic:"
+"""What every name that a record gives begins with, in ledger and audit log."""
 POLL_SECONDS = 0.25
 FIRST_BACKOFF_SECONDS = 0.05
 MAX_BACKOFF_SECONDS = 5.0
@@ -93,7 +101,7 @@ class Taken:
         method = "/" if message is None else METHOD_OF[message.DESCRIPTOR.full_name]
         source, trace_id = _origin(self.record)
         entry = entry_of(method, self.error, message, self.request_id)
-        return entry._replace(actor=self.actor, source=source, trace_id=trace_id)
+        return entry._replace(actor=self.actor, proof="topic", source=source, trace_id=trace_id)
 
     def failure(self) -> tuple[bytes, bytes]:
         """Return key and value of the record of the failure."""
@@ -119,17 +127,18 @@ class Taken:
 class Intake:
     """Takes commands from a topic and carries them out, up to `most` in one transaction, until `stop`.
 
-    `actor` stands for those whose records name nobody. What the database or the broker does not take now
-    is tried again until they do; nothing is read meanwhile. What fails leaves an entry with `recorder`.
+    `workload` is what the topic may do, and the name of those whose records name nobody. What the database or
+    the broker does not take now is tried again until they do; nothing is read meanwhile. What fails leaves an
+    entry with `recorder`.
     """
 
     def __init__(
-        self, topic: Topic, batcher: Batcher, *, actor: str, most: int, recorder: Recorder | None = None
+        self, topic: Topic, batcher: Batcher, *, workload: Caller, most: int, recorder: Recorder | None = None
     ) -> None:
         self._topic = topic
         self._recorder = Nowhere() if recorder is None else recorder
         self._batcher = batcher
-        self._actor = actor
+        self._workload = workload
         self._most = most
         self._thread = ThreadPoolExecutor(1, "intake")
         self._stopping = asyncio.Event()
@@ -140,7 +149,7 @@ class Intake:
         try:
             while not self._stopping.is_set():
                 records = await self._call(self._topic.poll, POLL_SECONDS, self._most)
-                if records and not await self._settle([take(record, self._actor) for record in records]):
+                if records and not await self._settle([take(record, self._workload) for record in records]):
                     break
         finally:
             await self._call(self._topic.close)
@@ -212,8 +221,16 @@ class Intake:
         return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
 
-def take(record: Record, consumer: str) -> Taken:
-    """Return what a record asks for; `consumer` acts if it names nobody.
+def workload_of(topic: Workload, name: str) -> Caller:
+    """Return a topic as a caller; `name` acts for it where a record names nobody.
+
+    It needs no step-up: nobody is there who could be asked.
+    """
+    return Caller(name, topic.as_roles, frozenset(topic.locations), stepped_up_until=math.inf, proof="topic")
+
+
+def take(record: Record, workload: Caller) -> Taken:
+    """Return what a record asks for, as far as the workload may ask it, under the name that the record gives.
 
     Its request id is the command's own, or made of the record's place: with its time, for a topic that is
     made anew begins to count anew.
@@ -221,12 +238,12 @@ def take(record: Record, consumer: str) -> Taken:
     taken = Taken(record)
     come_from(lambda: _origin(record))
     try:
-        taken.actor = _actor(record, consumer)
+        taken.actor = _actor(record, workload.subject)
         taken.command = _decode(record.value)
         message = message_in(taken.command)
         derived = f"{record.topic}-{record.partition}-{record.offset}-{record.timestamp}"
         taken.request_id = message.request_id or derived
-        taken.request = member_of(message, derived, unverified(taken.actor))
+        taken.request = member_of(message, derived, workload._replace(subject=taken.actor))
     except CallError as error:
         taken.error = error
     return taken
@@ -239,7 +256,7 @@ def _origin(record: Record) -> Origin:
 
 def _actor(record: Record, consumer: str) -> str:
     named = record.headers.get(ACTOR_KEY)
-    return consumer if named is None else checked(named.decode(errors="replace"))
+    return checked(NAMED + checked(consumer if named is None else named.decode(errors="replace")))
 
 
 def _decode(value: bytes) -> StockCommand:

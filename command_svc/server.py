@@ -18,7 +18,7 @@ from command_svc import journal, sweeper, upkeep
 from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
 from command_svc.config import CommandSettings
-from command_svc.intake import Intake
+from command_svc.intake import Intake, workload_of
 from command_svc.services.items import ItemCommands
 from command_svc.services.locations import LocationCommands
 from command_svc.services.orders import OrderCommands
@@ -119,7 +119,7 @@ async def _intake(
     intake = Intake(
         topic,
         batcher,
-        actor=settings.intake_actor,
+        workload=workload_of(settings.intake_workload, settings.intake_actor),
         most=settings.intake_batch_records,
         recorder=recorder,
     )

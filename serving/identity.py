@@ -69,7 +69,7 @@ class Caller(NamedTuple):
     locations: frozenset[str] = frozenset()
     stepped_up_until: float = 0.0
     expires: float = math.inf
-    proof: Literal["token", "certificate", "none"] = "none"
+    proof: Literal["token", "certificate", "topic", "none"] = "none"
     step_up: StepUp = StepUp()
 
     def bounds(self, access: Access) -> frozenset[str] | None:

@@ -159,6 +159,7 @@ def _command(at: Addresses, name: str) -> Program:
             "INVENTORY_COMMAND_DATABASE_URL": at.postgres_url("command"),
             "INVENTORY_COMMAND_AUDIT_DATABASE_URL": at.postgres_url("audit"),
             "INVENTORY_COMMAND_INTAKE_BOOTSTRAP_SERVERS": at.bootstrap_servers,
+            "INVENTORY_COMMAND_INTAKE_WORKLOAD": json.dumps({"roles": ["administrator"]}),
             "INVENTORY_COMMAND_WORKERS": _workers(),
             **_metrics(at, name, "INVENTORY_COMMAND_"),
             "INVENTORY_COMMAND_DRAIN_SECONDS": DRAIN_SECONDS,

@@ -19,15 +19,17 @@ from google.rpc import error_details_pb2
 
 from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic, Record
-from command_svc.intake import Intake
+from command_svc.intake import Intake, workload_of
 from inventory.command.v1 import stock_command_service_pb2 as pb
 from inventory.command.v1.stock_command_failure_pb2 import StockCommandFailure
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_RECEIPT, MOVEMENT_REASON_SALE
+from serving.identity_settings import Workload
 from tests.door import Door
 from tests.integration.command_svc.lanes import store
 from tests.integration.command_svc.shop import Shop, open_shop
 from tests.stack_fixture import RunningStack, running_stack
 
+WORKLOAD = workload_of(Workload(roles=("administrator",)), "consumer")
 pytestmark = pytest.mark.stack
 
 PARTITIONS = 3
@@ -114,7 +116,7 @@ class Topics:
     ) -> AsyncIterator[tuple[Intake, asyncio.Task[None]]]:
         """Run an intake with a lane of its own."""
         async with store(self.url) as opened, Batcher(opened, QUICK) as batcher:
-            intake = Intake(self.topic(kind), batcher, actor="topic", most=most)
+            intake = Intake(self.topic(kind), batcher, workload=WORKLOAD, most=most)
             running = asyncio.create_task(intake.run())
             yield intake, running
             intake.stop()
@@ -196,12 +198,12 @@ async def test_commands_are_carried_out_in_order_for_who_acts_and_refused_with_t
         await until(lambda: len(ledger(shop)) == 2)
         await until(lambda: len(topics.failures()) == 1)
     (first, second) = ledger(shop)
-    assert first == (5, "PO-1", "topic", "po-1")
-    assert second[:3] == (3, "", "till/3")
+    assert first == (5, "PO-1", "topic:consumer", "po-1")
+    assert second[:3] == (3, "", "topic:till/3")
     assert second[3].startswith(f"{topics.name}-")
     ((key, failure),) = topics.failures()
     assert key == failure.key == shop.sku.encode()
-    assert (failure.topic, failure.offset, failure.actor) == (topics.name, 1, "till/3")
+    assert (failure.topic, failure.offset, failure.actor) == (topics.name, 1, "topic:till/3")
     assert failure.command == sell(shop, 9)
     assert failure.request_id.startswith(f"{topics.name}-{failure.partition}-1-")
     assert failure.error.code == 9

@@ -79,11 +79,15 @@ class AuditEntry(_message.Message):
     "inventory.command.v1.StockCommandService/AddStock".
     """
     verdict: _builtins.str
-    """"OK", or the reason of the refusal; ENTRIES_LOST where refusals were more than could be recorded."""
+    """"OK", or the reason of the refusal, the gRPC status where a proxy named none; ENTRIES_LOST where refusals
+    were more than could be recorded.
+    """
     actor: _builtins.str
     """Who called: the subject or pseudonym, as in the ledger; empty when nobody was known."""
     proof: _builtins.str
-    """How the caller had proved who it is: "token", "certificate" or "none"."""
+    """How the caller had proved who it is: "token", "certificate", "topic" (by writing to a topic, under a name
+    that nobody has verified, which begins with "topic:") or "none".
+    """
     source: _builtins.str
     """The network that the call came from, as in "192.0.2.0/24", or the topic."""
     request_id: _builtins.str

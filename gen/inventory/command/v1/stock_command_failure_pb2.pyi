@@ -26,7 +26,9 @@ class StockCommandFailure(_message.Message):
 
     The value of a record of inventory.stock.commands is a StockCommand, its key the SKU: the commands of an
     item are carried out in their order. A command without a request_id has one from the place of its record,
-    so that a record which is read twice is carried out once. The header x-inventory-actor says who acts.
+    so that a record which is read twice is carried out once. The topic is a workload with roles and locations of
+    its own, to which its commands are held like calls; the header x-inventory-actor names who acts for it, NAME,
+    whom nobody has verified: ledger and audit log say topic:NAME.
 
     Written before the command's record is done with, so at least once: after a crash in between, the command
     is read and decided anew.
@@ -55,7 +57,7 @@ class StockCommandFailure(_message.Message):
     request_id: _builtins.str
     """The id that the command was tried under; empty when the record is no command."""
     actor: _builtins.str
-    """Who acted; empty when the header is malformed."""
+    """Who acted, as topic:NAME; empty when the header is malformed."""
     @_builtins.property
     def command(self) -> _stock_command_service_pb2.StockCommand:
         """The command."""
