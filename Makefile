@@ -87,6 +87,10 @@ rebuild: venv ## Rebuild the read model of the running stack beside the live one
 archive: venv ## Put an old month of the ledger into a Parquet file and drop it (MONTH=2023-01 FOLDER=DIR)
 	@$(PYTHON) -m stack archive "$(MONTH)" "$(FOLDER)"
 
+.PHONY: archive-audit
+archive-audit: venv ## Put an old month of the audit log into a Parquet file and drop it (MONTH=2023-01 FOLDER=DIR)
+	@$(PYTHON) -m stack archive --audit "$(MONTH)" "$(FOLDER)"
+
 ##—— Checks ——————————————————————————————————————————————————————————————————————————————————————
 
 .PHONY: test

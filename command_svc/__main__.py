@@ -1,4 +1,4 @@
-"""`python -m command_svc`: serve the commands until SIGTERM; `archive` puts an old month away."""
+"""`python -m command_svc`: serve the commands until SIGTERM; `archive…` puts an old month away."""
 
 from __future__ import annotations
 
@@ -36,6 +36,30 @@ def archive(
     from command_svc.archive import main  # noqa: PLC0415 - each command loads only what it uses
 
     main(month, folder)
+
+
+@app.command()
+def archive_audit(
+    *,
+    month: Annotated[str, typer.Option(help="The month, such as 2023-01.")],
+    folder: Annotated[
+        Path, typer.Option(help="Where the file goes.", exists=True, file_okay=False, writable=True)
+    ],
+) -> None:
+    """Write an old month of the audit log to a Parquet file with its seals, prove it, then drop the month."""
+    from command_svc.audit_retention import main  # noqa: PLC0415
+
+    main(month, folder)
+
+
+@app.command()
+def verify_audit(
+    *, file: Annotated[Path, typer.Option(help="The file of a month.", exists=True, dir_okay=False)]
+) -> None:
+    """Prove a file of the audit log, and print the last seal of each of its days."""
+    from command_svc.audit_retention import verify  # noqa: PLC0415
+
+    verify(file)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from command_svc.store.upkeep import Condition, Partition
+from command_svc.store.upkeep import Condition, Partition, SealedDay
 
 EXPIRING_TABLES = ("requests", "journal")
 LONGEST_LIFE = timedelta(days=7, hours=6)
@@ -36,6 +36,20 @@ def alarms(condition: Condition, limits: Limits) -> list[Alarm]:
         *_short_of_partitions(condition, limits.ahead),
         *_kept_too_long(condition),
         *_not_done(condition, limits.jobs),
+    ]
+
+
+def rewritten(days: Iterable[SealedDay]) -> list[Alarm]:
+    """Return the alarm for days of the audit log whose seal is not the one that was noted."""
+    found = [str(day.day) for day in days]
+    if not found:
+        return []
+    return [
+        Alarm(
+            "seals of the audit log",
+            f"{', '.join(found)}: the last seal is not the one that was noted when the day was over",
+            "somebody has rewritten the log, or the notes: keep both, and hold them against a backup",
+        )
     ]
 
 

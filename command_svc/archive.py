@@ -64,9 +64,12 @@ class FileDiffersError(ArchiveRefusal):
 
 
 _REFUSALS: dict[str, tuple[type[ArchiveRefusal], str]] = {
-    "TOO_RECENT": (MonthTooRecentError, "it has not ended at least {retention} months ago"),
-    "MISSING": (MonthMissingError, "the ledger has no partition for it"),
-    "ARCHIVED": (MonthArchivedError, "it is archived already: see the table ledger_archives for its file"),
+    "TOO_RECENT": (MonthTooRecentError, "it has not ended at least {retention} ago"),
+    "MISSING": (MonthMissingError, "there is no partition for it"),
+    "ARCHIVED": (
+        MonthArchivedError,
+        "it is archived already: see the tables ledger_archives and audit_archives for its file",
+    ),
     "EARLIER_MONTH_LEFT": (
         EarlierMonthLeftError,
         "an earlier month is still there: archive that first",
@@ -88,7 +91,7 @@ def archive(ledger: LedgerArchive, month: date, folder: Path, retention_months: 
     """
     state = ledger.state(month, retention_months)
     if state != "READY":
-        raise _refusal(state, month, retention_months)
+        raise refusal(state, month, f"{retention_months} months")
     expected = ledger.totals(month)
     file = folder / f"stock_movements-{month:%Y-%m}.parquet"
     if file.exists():
@@ -101,11 +104,11 @@ def archive(ledger: LedgerArchive, month: date, folder: Path, retention_months: 
             ledger_file.write(draft, columns, batches)
         _prove(draft, expected)
         draft.rename(file)
-        _sync(folder)
+        sync(folder)
     try:
         ledger.drop(month, expected, file.name)
     except MonthStateError as error:
-        raise _refusal(error.state, month, retention_months) from error
+        raise refusal(error.state, month, f"{retention_months} months") from error
     log.info("month archived", month=f"{month:%Y-%m}", entries=expected.entries, file=str(file))
     return file
 
@@ -130,9 +133,10 @@ def parse(month: str) -> date:
     return datetime.strptime(month, "%Y-%m").replace(tzinfo=UTC).date()
 
 
-def _refusal(state: str, month: date, retention_months: int) -> ArchiveRefusal:
+def refusal(state: str, month: date, retention: str) -> ArchiveRefusal:
+    """Return why a month stays, by the state that the database tells."""
     kind, message = _REFUSALS[state]
-    return kind(f"{month:%Y-%m}: {message.format(retention=retention_months)}")
+    return kind(f"{month:%Y-%m}: {message.format(retention=retention)}")
 
 
 def _prove(file: Path, expected: Totals) -> None:
@@ -144,7 +148,7 @@ def _prove(file: Path, expected: Totals) -> None:
         )
 
 
-def _sync(folder: Path) -> None:
+def sync(folder: Path) -> None:
     """Make the names of the folder durable."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:

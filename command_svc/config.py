@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
@@ -58,6 +60,11 @@ class CommandSettings(ServerSettings):
     partition_alarm_days: int = Field(
         3, ge=1, le=6, description="least days ahead with partitions; fewer are an alarm (7 are made)"
     )
+    audit_seals_folder: Path | None = Field(
+        None,
+        description="folder for the last seal of each day of the audit log, a file for each; best on a "
+        "volume that nobody who administers the database can write",
+    )
     intake_bootstrap_servers: str = Field(
         "",
         description="host:port of brokers to take stock commands from, separated by commas; none when empty",
@@ -80,7 +87,7 @@ class CommandSettings(ServerSettings):
     )
     intake_workload: Workload = Field(
         Workload(roles=("order_service",)),
-        description='what commands of the topic may do, as JSON: {"roles": ["clerk"], "locations": ["BER-1"]}; '
+        description='what commands of the topic may do, as JSON: {"roles": ["clerk"], "locations": ["B-1"]}; '
         "they are held to the table of roles like calls, and whoever may write to the topic acts so",
     )
 
@@ -103,4 +110,7 @@ class ArchiveSettings(Settings):
     )
     retention_months: int = Field(
         36, ge=12, le=240, description="months that stay in the database after they have ended"
+    )
+    audit_retention_days: int = Field(
+        400, ge=30, le=36_500, description="days that a month of the audit log stays after it has ended"
     )

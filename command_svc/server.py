@@ -19,6 +19,7 @@ from command_svc.batcher import Batcher, Limits
 from command_svc.broker import CommandTopic
 from command_svc.config import CommandSettings
 from command_svc.intake import Intake, workload_of
+from command_svc.seal_notes import SealNotes
 from command_svc.services.items import ItemCommands
 from command_svc.services.locations import LocationCommands
 from command_svc.services.orders import OrderCommands
@@ -68,10 +69,12 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
     upkeep_store = UpkeepStore(
         settings.database_url.get_secret_value(), connect_timeout=settings.connect_timeout_seconds
     )
+    notes = SealNotes(settings.audit_seals_folder)
     keeper = upkeep.Upkeep(
         upkeep_store,
         summary_every=timedelta(seconds=settings.summary_interval_seconds),
         ahead=timedelta(days=settings.partition_alarm_days),
+        notes=notes,
     )
     async with (
         store,
@@ -96,6 +99,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
                     ],
                     unavailable={UnavailableError: "database"},
                     recorder=audit.recorder,
+                    collectors=[notes],
                     naming=audit.naming,
                 )
         finally:

@@ -10,12 +10,14 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
+from math import inf
 
 import structlog
 
-from command_svc.alarms import Alarm, Limits, alarms
+from command_svc.alarms import Alarm, Limits, alarms, rewritten
+from command_svc.seal_notes import SealNotes
 from command_svc.store.errors import StoreError
-from command_svc.store.upkeep import SEALED_AT_ONCE, UpkeepStore
+from command_svc.store.upkeep import SEALED_AT_ONCE, SealedDay, UpkeepStore
 
 HEALTH_NAME = "upkeep"
 ROUND_SECONDS = 15.0
@@ -24,6 +26,9 @@ MARKS_EVERY = timedelta(hours=1)
 EXPIRY_EVERY = timedelta(minutes=10)
 SEALS_EVERY = timedelta(seconds=10)
 MOST_SEALING_STEPS = 500
+NOTES_SECONDS = 600.0
+NOTED_DAYS = 40
+"""Days that are held against their notes, and noted late where nothing ran meanwhile."""
 PATIENCE = 10
 """So many times in a row may a job be missed, or a look at how things stand, before it is an alarm."""
 
@@ -38,11 +43,16 @@ class Upkeep:
     """Does the jobs on `store` round after round, and knows what is wrong.
 
     `summary_every` is the time between two refreshes of the summary, `ahead` the least time that must have
-    partitions.
+    partitions. `notes` keep the seals of days of the audit log that are over.
     """
 
-    def __init__(self, store: UpkeepStore, *, summary_every: timedelta, ahead: timedelta) -> None:
+    def __init__(
+        self, store: UpkeepStore, *, summary_every: timedelta, ahead: timedelta, notes: SealNotes
+    ) -> None:
         self._store = store
+        self._notes = notes
+        self._noted_at = -inf
+        self._contradicted: list[SealedDay] = []
         self._summary_every = summary_every
         every = {
             "partitions": PARTITIONS_EVERY,
@@ -67,6 +77,7 @@ class Upkeep:
         await self._attempt("marks", self._mark_wal)
         await self._attempt("expiry", self._drop_expired)
         await self._attempt("seals", self._seal)
+        await self._attempt("notes", self._note)
         await self._attempt("summary", self._refresh_summary)
         await self._attempt("look", self._look)
 
@@ -95,11 +106,18 @@ class Upkeep:
             if await self._store.seal(SEALS_EVERY) != SEALED_AT_ONCE:
                 break
 
+    async def _note(self) -> None:
+        """Note in every process: each may have a folder, a log and metrics of its own."""
+        if time.monotonic() - self._noted_at >= NOTES_SECONDS:
+            days = await self._store.sealed_days(NOTED_DAYS)
+            self._contradicted = await asyncio.to_thread(self._notes.note, days)
+            self._noted_at = time.monotonic()
+
     async def _refresh_summary(self) -> None:
         await self._store.refresh_summary(self._summary_every)
 
     async def _look(self) -> None:
-        found = alarms(await self._store.condition(), self._limits)
+        found = [*alarms(await self._store.condition(), self._limits), *rewritten(self._contradicted)]
         self._looked_at = time.monotonic()
         for alarm in found:
             # Once, not in every round: the health entry tells for as long as it lasts.
@@ -112,5 +130,5 @@ class Upkeep:
     async def _attempt(self, job: str, work: Callable[[], Awaitable[None]]) -> None:
         try:
             await work()
-        except StoreError as error:
+        except (StoreError, OSError) as error:
             log.warning("upkeep job failed", job=job, cause=repr(error))

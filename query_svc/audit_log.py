@@ -44,6 +44,7 @@ _SEAL_AT = """
 SELECT position, transaction_number::text::bigint, entry_id, seal FROM audit_seals
 WHERE day = %s AND position = %s
 """
+_ARCHIVED = "SELECT file_name FROM audit_archives WHERE month = date_trunc('month', %s::date)::date"
 _HEAD = """
 SELECT entries, transaction_number::text::bigint, entry_id, seal FROM audit_days WHERE day = %s
 """
@@ -101,6 +102,10 @@ class Proof(NamedTuple):
     waiting: int = 0
 
 
+class DayArchivedError(Exception):
+    """The entries of the day are no longer in the database; the message is the name of their file."""
+
+
 class AuditLog:
     """Reads the audit log. Every method takes `seconds` at most and raises DatabaseUnavailableError."""
 
@@ -143,9 +148,12 @@ class AuditLog:
     async def prove(self, day: date, after: Seal | None, seconds: float) -> Proof:
         """Prove a day from its beginning, or from a seal of it on; MAX_PROVED entries at most.
 
-        `after` needs its position and seal alone: the seal must be the one at that position.
+        `after` needs its position and seal alone: the seal must be the one at that position. Raises
+        DayArchivedError.
         """
         async with self._database.snapshot(seconds) as snapshot:
+            if archived := await snapshot.values(_ARCHIVED, (day,)):
+                raise DayArchivedError(archived[0][0])
             last = beginning(day)
             if after is not None and after.position:
                 known = [Seal(*row) for row in await snapshot.values(_SEAL_AT, (day, after.position))]

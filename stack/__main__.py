@@ -140,12 +140,13 @@ def rebuild() -> None:
 
 
 @app.command()
-def archive(month: str, folder: Path) -> None:
-    """Put an old month of the ledger, such as 2023-01, into a Parquet file in a folder, and drop it."""
+def archive(month: str, folder: Path, *, audit: bool = False) -> None:
+    """Put an old month of the ledger, or of the audit log, into a Parquet file in a folder, and drop it."""
     environment = os.environ | {
         "INVENTORY_ARCHIVE_DATABASE_URL": Addresses(from_variables()).postgres_url("archive")
     }
-    command = [sys.executable, "-m", "command_svc", "archive", "--month", month, "--folder", str(folder)]
+    name = "archive-audit" if audit else "archive"
+    command = [sys.executable, "-m", "command_svc", name, "--month", month, "--folder", str(folder)]
     raise typer.Exit(subprocess.run(command, env=environment, check=False).returncode)  # noqa: S603
 
 

@@ -88,7 +88,7 @@ class LedgerArchive:
             columns=sql.SQL(", ").join(sql.Identifier(column.name) for column in columns),
             month=sql.Literal(month),
         )
-        with _translated(), self._connection.transaction(), self._connection.cursor("entries") as cursor:
+        with translated(), self._connection.transaction(), self._connection.cursor("entries") as cursor:
             cursor.execute(query, binary=True)
             while rows := cursor.fetchmany(size):
                 yield rows
@@ -101,15 +101,22 @@ class LedgerArchive:
         self._fetch(_DROP, [month, totals.entries, totals.checksum, file])
 
     def _fetch(self, query: str, parameters: Sequence[object]) -> list[tuple[Any, ...]]:
-        with _translated():
+        with translated():
             return self._connection.execute(query.encode(), parameters).fetchall()
 
 
 @contextmanager
 def open_archive(database_url: str) -> Iterator[LedgerArchive]:
     """Give the archive to one at a time; raises ArchiveUnavailableError."""
+    with connected(database_url) as connection:
+        yield LedgerArchive(connection)
+
+
+@contextmanager
+def connected(database_url: str) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    """Give the only connection of those who archive; raises ArchiveUnavailableError."""
     with (
-        _translated(),
+        translated(),
         psycopg.connect(
             database_url,
             autocommit=True,
@@ -120,11 +127,12 @@ def open_archive(database_url: str) -> Iterator[LedgerArchive]:
     ):
         if connection.execute(_ALONE).fetchone() != (True,):
             raise ArchiveUnavailableError("somebody else is archiving")
-        yield LedgerArchive(connection)
+        yield connection
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise what stands against a month as MonthStateError, other errors as ArchiveUnavailableError."""
     try:
         yield
     except psycopg.Error as error:

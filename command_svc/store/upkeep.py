@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any, LiteralString, NamedTuple, Self, TypeVar
 
 import psycopg
@@ -37,6 +37,11 @@ WHERE parent IN ('stock_movements', 'requests', 'journal', 'audit_log', 'audit_s
 """
 _SUCCESS_TIMES = "SELECT job, success_time FROM upkeep_jobs"
 _TIMES = "SELECT now(), confirmed_until()"
+# Nobody writes any more into the days before the newest two: see seal_audit_entries().
+_SEALED_DAYS = """
+SELECT day, entries, seal FROM audit_days
+WHERE day BETWEEN current_date - %s::integer AND current_date - 2 ORDER BY day
+"""
 
 
 class Partition(NamedTuple):
@@ -46,6 +51,14 @@ class Partition(NamedTuple):
     child: str
     lower_bound: datetime
     upper_bound: datetime
+
+
+class SealedDay(NamedTuple):
+    """A day of the audit log that is over: how many entries it has, and the last seal of its chain."""
+
+    day: date
+    entries: int
+    seal: bytes
 
 
 @dataclass(frozen=True)
@@ -133,6 +146,15 @@ class UpkeepStore:
             if sealed < SEALED_AT_ONCE:
                 await connection.execute(_SUCCEEDED, ["seals"])
             return int(sealed)
+
+        return await self._run(work)
+
+    async def sealed_days(self, most: int) -> list[SealedDay]:
+        """Return the days of the audit log that are over, of the last `most`, the oldest first."""
+
+        async def work(connection: Connection) -> list[SealedDay]:
+            rows = await (await connection.execute(_SEALED_DAYS, [most])).fetchall()
+            return [SealedDay(*row) for row in rows]
 
         return await self._run(work)
 

@@ -14,7 +14,7 @@ from audit.chain import Flaw, Seal, Stored
 from inventory.admin.v1 import audit_service_pb2 as pb
 from inventory.admin.v1.audit_service_pb2_grpc import AuditServiceServicer
 from query_svc import page_tokens
-from query_svc.audit_log import AuditLog, Place, Proof, Wanted
+from query_svc.audit_log import AuditLog, DayArchivedError, Place, Proof, Wanted
 from query_svc.ledger import Ledger
 from serving.audit import Entry, entry_of
 from serving.errors import invalid_field, unavailable
@@ -101,7 +101,10 @@ class Audit(AuditServiceServicer):
         except ValueError as error:
             raise invalid_field("day", "must be a day of the calendar") from error
         after = Seal(request.after.position, 0, 0, request.after.seal) if request.HasField("after") else None
-        return _proof(await self._log.prove(day, after, remaining()))
+        try:
+            return _proof(await self._log.prove(day, after, remaining()))
+        except DayArchivedError as error:
+            raise invalid_field("day", f"has been archived, its proof with it: {error}") from error
 
     async def ExportSubject(
         self, request: pb.ExportSubjectRequest, _context: Context

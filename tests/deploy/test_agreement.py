@@ -112,7 +112,9 @@ def test_the_archive_is_asked_as_it_can_be(
     for variable, value in environment.items():
         monkeypatch.setenv(variable, value)
     ARCHIVE()
-    assert 'exec python -m command_svc archive --month "$month" --folder /srv/ledger' in container["args"][0]
+    (script,) = container["args"]
+    assert 'python -m command_svc "$1" --month "$month" --folder /srv/ledger' in script
+    assert re.findall(r"^archive (\S+)", script, re.MULTILINE) == ["archive", "archive-audit"]
     assert "/srv/ledger" in {mount["mountPath"] for mount in container["volumeMounts"]}
 
 

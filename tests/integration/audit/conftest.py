@@ -26,7 +26,7 @@ def database() -> Iterator[RunningStack]:
 async def world(database: RunningStack) -> AsyncIterator[World]:
     """Give an empty audit log, and all who write, seal and read it."""
     with psycopg.connect(database.postgres_url("owner"), autocommit=True) as connection:
-        connection.execute("TRUNCATE audit_log, audit_seals, audit_days")
+        connection.execute("TRUNCATE audit_log, audit_seals, audit_days, audit_archives")
         connection.execute("UPDATE upkeep_jobs SET success_time = 'epoch'")
     url = database.postgres_url("query")
     async with (

@@ -54,6 +54,7 @@ TABLES = {
     "audit_days",
     "audit_subjects",
     "audit_batches",
+    "audit_archives",
 }
 # What is promised and kept beside the levels: rows that change and never go.
 KEPT = ("reservations", "orders", "transfers", "lots", "serials")
@@ -71,6 +72,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "upkeep_jobs": {"SELECT", "UPDATE"},
         "mv_stock_summary": {"MAINTAIN"},
         "installation": {"SELECT"},
+        "audit_days": {"SELECT"},
     },
     "query": {
         "items": {"SELECT"},
@@ -86,6 +88,7 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
         "audit_log": {"SELECT"},
         "audit_seals": {"SELECT"},
         "audit_days": {"SELECT"},
+        "audit_archives": {"SELECT"},
     },
     # Into the audit log it inserts, as "command" does, by rights to some columns.
     "audit": {
@@ -98,6 +101,10 @@ RIGHTS: dict[str, dict[str, set[str]]] = {
     "archive": {
         "stock_movements": {"SELECT"},
         "ledger_archives": {"SELECT"},
+        "audit_log": {"SELECT"},
+        "audit_seals": {"SELECT"},
+        "audit_days": {"SELECT"},
+        "audit_archives": {"SELECT"},
     },
     "cdc": {
         "items": {"SELECT"},
