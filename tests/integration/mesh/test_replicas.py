@@ -14,6 +14,7 @@ import grpc
 import httpx
 import pytest
 
+from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from stack.envoy_proxy import replicas, sidecar
 from stack.supervisor import Supervisor
 from tests.integration.mesh.conftest import PARTS
@@ -148,6 +149,16 @@ async def test_commands_of_an_item_go_to_one_writer_and_those_of_others_to_other
     assert await caller.commands("" for _ in ITEMS) == {ANSWERED: len(ITEMS)}
     after = caller.replicas("command")
     assert all(after[name].calls > before[name].calls for name in COMMANDS)
+
+
+async def test_the_typed_client_names_the_item(caller: Caller) -> None:
+    times = 10
+    before = caller.replicas("command")
+    async with caller.mesh.client("caller") as client:
+        for _ in range(times):
+            await client.create_item(CreateItemRequest(request_id="mug-1", sku="MUG-1", name="Mug"))
+    after = caller.replicas("command")
+    assert sorted(after[name].calls - before[name].calls for name in COMMANDS) == [0, 0, times]
 
 
 async def test_a_refusal_ejects_nobody(caller: Caller) -> None:
