@@ -67,6 +67,8 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "STEP_UP_REQUIRED": errors.StepUpRequiredError,
         "LOCATION_NOT_ALLOWED": errors.LocationNotAllowedError,
         "REBUILD_UNDER_WAY": errors.RebuildUnderWayError,
+        "RATE_LIMITED": errors.RateLimitedError,
+        "METADATA_TOO_LARGE": errors.MetadataTooLargeError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

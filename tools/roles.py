@@ -1,7 +1,7 @@
-"""Generate what follows from the table of roles: docs/roles.md, and the mesh's authorization policies.
+"""Generate what follows from the tables of roles and of limits: for people, for the door, for the mesh.
 
 `python tools/roles.py` writes them. With `--check` it changes nothing and fails when one of them is not
-exactly what the contracts say.
+exactly what the tables say.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import door
+import mesh_limits
 
 from inventory.type.v1.access_pb2 import Role
 from inventory.type.v1.stock_pb2 import MovementReason
@@ -124,8 +125,11 @@ def _operation(paths: Iterable[str]) -> list[str]:
 OUTPUTS = {
     "envoy/generated/refusals.json": door.refusals,
     "envoy/generated/roles.json": door.access_filter,
+    "envoy/generated/sidecar-refusals.json": door.sidecar_refusals,
     "docs/roles.md": roles_page,
+    "istio/gateway/limits.yaml": mesh_limits.gateway,
     "istio/generated/authorization-policies.yaml": authorization_policies,
+    "istio/services/limits.yaml": mesh_limits.services,
 }
 
 
@@ -138,7 +142,7 @@ def main() -> int:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text)
         elif not path.exists() or path.read_text() != text:
-            print(f"{name} is not what the table of roles says: run `make gen`", file=sys.stderr)
+            print(f"{name} is not what the tables say: run `make gen`", file=sys.stderr)
             stale = 1
     return stale
 

@@ -134,8 +134,12 @@ def test_each_caller_has_a_bucket_of_its_own(world: World) -> None:
         if found["metadata"]["namespace"] == INGRESS
     )
     limits = deepcopy(own)
-    (patch,) = limits["spec"]["configPatches"]
-    (each,) = patch["patch"]["value"]["typed_config"]["descriptors"]
+    counted = [
+        descriptor
+        for patch in limits["spec"]["configPatches"]
+        for descriptor in patch["patch"]["value"]["typed_config"].get("descriptors", ())
+    ]
+    (each,) = (one for one in counted if one["entries"] == [{"key": "caller"}])
     each["token_bucket"] = {"max_tokens": 5, "tokens_per_fill": 5, "fill_interval": "600s"}
     world.control.apply([limits])
     try:
