@@ -12,6 +12,7 @@ import statistics
 import sys
 import tempfile
 import time
+from collections import Counter
 from itertools import count
 from pathlib import Path
 
@@ -20,6 +21,7 @@ import uvloop
 from rich.console import Console
 from rich.table import Table
 
+from bench.cpu import usage
 from query_svc.read_model import (
     Changes,
     GenerationsWriter,
@@ -78,14 +80,15 @@ async def read(view: ReadModel, times: list[float]) -> None:
         await asyncio.sleep(0.005)
 
 
-async def measure(database_url: str, redis_url: str) -> Table:
-    """Rebuild, and return the table."""
+async def measure(database_url: str, redis_url: str, pids: dict[str, int]) -> Table:
+    """Rebuild, and return the table. `pids` are the servers' by their names."""
     environment = os.environ | {
         "INVENTORY_CDC_DATABASE_URL": database_url,
         "INVENTORY_CDC_REDIS_URL": redis_url,
     }
     reads: dict[str, list[float]] = {"before": [], "meanwhile": []}
     seconds: dict[Phase, float] = dict.fromkeys(Phase, 0.0)
+    cpu: dict[Phase, Counter[str]] = {phase: Counter() for phase in Phase}
     rows = 0
     async with (
         connect_generations_writer(redis_url) as writer,
@@ -104,9 +107,14 @@ async def measure(database_url: str, redis_url: str) -> Table:
             sys.executable, "-m", "cdc", "rebuild", env=environment
         )
         ending = asyncio.create_task(process.wait())
+        parts = {"rebuild": [process.pid], **{name: [pid] for name, pid in pids.items()}}
+        used = usage(parts)
         while not ending.done():
             await asyncio.sleep(0.05)
             plan, now = await generations.read(), time.perf_counter()
+            before, used = used, usage(parts)
+            if not ending.done():
+                cpu[plan.phase].update(used.since(before).parts)
             seconds[plan.phase] += now - looked
             rows = max(rows, plan.rows) if plan.phase is Phase.COMPARING else rows
             looked = now
@@ -118,7 +126,9 @@ async def measure(database_url: str, redis_url: str) -> Table:
     table = Table("what", "measured", title=f"rebuild of {rows:,} rows")
     table.add_row("whole, with its grace periods", f"{total:.1f} s")
     for phase in (Phase.FILLING, Phase.COMPARING):
+        shares = ", ".join(f"{name} {spent / rows * 1e6:.1f}" for name, spent in cpu[phase].items())
         table.add_row(phase, f"{seconds[phase]:.1f} s, {rows / seconds[phase]:,.0f} rows/s")
+        table.add_row(f"µs of CPU a row, {phase}", shares)
     for when, times in reads.items():
         quantiles = statistics.quantiles(times, n=100)
         table.add_row(
@@ -138,7 +148,8 @@ def main() -> None:
     ):
         with psycopg.connect(stack.postgres_url("owner")) as connection:
             connection.execute(_CATALOGUE.format(items=items, places=PLACES).encode())
-        Console().print(uvloop.run(measure(stack.postgres_url("query"), redis.url)))
+        pids = {"valkey": redis.pid, "postgresql": stack.pid("postgres")}
+        Console().print(uvloop.run(measure(stack.postgres_url("query"), redis.url, pids)))
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ data: a rebuild that was interrupted anywhere is gone on with where it was, and 
 
 import asyncio
 import time
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -15,9 +16,12 @@ from datetime import UTC, datetime
 from cdc.tables import BY_KIND, TABLES, Connection, Table
 from cdc.view_check import differences
 from query_svc.read_model import Changes, Generations, Maintenance, Phase, Plan, Retention, Versioned
+from serving import tasks
 
 PAGE = 2000
+PAGES = 5
 PART = 250
+PARTS = 8
 JOINING_POLL_SECONDS = 0.1
 CATCH_UP_SECONDS = 10.0
 # Five times as long as readers and the projector take to learn of a change.
@@ -106,11 +110,11 @@ async def _step(tools: Tools, other: Maintenance, plan: Plan) -> Plan:
             await asyncio.sleep(JOINING_POLL_SECONDS)
             return plan
         case Phase.FILLING:
-            return await _page(tools, other, plan, _fill) or replace(
+            return await _stretch(tools, other, plan, _fill) or replace(
                 plan, phase=Phase.COMPARING, kind=TABLES[0].kind, after=None, rows=0
             )
         case Phase.COMPARING:
-            return await _page(tools, other, plan, _compare) or replace(
+            return await _stretch(tools, other, plan, _compare) or replace(
                 plan, live=plan.other, other=plan.live, phase=Phase.SWITCHED, kind="", after=None, rows=0
             )
         case Phase.SWITCHED:
@@ -129,20 +133,40 @@ async def _step(tools: Tools, other: Maintenance, plan: Plan) -> Plan:
 Work = Callable[[Connection, Maintenance, Table, Sequence[Versioned]], Coroutine[None, None, None]]
 
 
-async def _page(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Plan | None:
-    """Do the work on the next page of rows; None at the end of the last table."""
+async def _stretch(tools: Tools, other: Maintenance, plan: Plan, work: Work) -> Plan | None:
+    """Do the work on the next rows, PAGES pages at most; None at the end of the last table.
+
+    The next page is read, and Redis works on some parts, while one is made ready.
+    """
     table = BY_KIND[plan.kind]
-    if found := await table.page(tools.connection, plan.after, PAGE):
-        kept_since = tools.retention.kept_since(datetime.now(UTC))
-        kept = [row for row in found if not table.closed_before(row, kept_since)]
-        working = []
-        for start in range(0, len(kept), PART):
-            part = [table.message(row) for row in kept[start : start + PART]]
-            working.append(asyncio.create_task(work(tools.connection, other, table, part)))
-            # Redis is asked, and works on this part while the next is made ready.
-            await asyncio.sleep(0)
-        await asyncio.gather(*working)
-        return replace(plan, after=table.name_of(found[-1]), rows=plan.rows + len(kept))
+    kept_since = tools.retention.kept_since(datetime.now(UTC))
+    after, rows = plan.after, plan.rows
+    working: deque[asyncio.Task[None]] = deque()
+    reading = asyncio.create_task(table.page(tools.connection, after, PAGE))
+    try:
+        for further in reversed(range(PAGES)):
+            if not (found := await reading):
+                break
+            after = table.name_of(found[-1])
+            if further:
+                reading = asyncio.create_task(table.page(tools.connection, after, PAGE))
+            kept = [row for row in found if not table.closed_before(row, kept_since)]
+            rows += len(kept)
+            for start in range(0, len(kept), PART):
+                part = [table.message(row) for row in kept[start : start + PART]]
+                working.append(asyncio.create_task(work(tools.connection, other, table, part)))
+                # It leaves for Redis before the next is made ready.
+                await asyncio.sleep(0)
+                if len(working) == PARTS:
+                    await working.popleft()
+        while working:
+            await working.popleft()
+    finally:
+        await tasks.end(reading, *working)
+        # What they ended with besides is of no account.
+        await asyncio.gather(reading, *working, return_exceptions=True)
+    if after != plan.after:
+        return replace(plan, after=after, rows=rows)
     later = TABLES[TABLES.index(table) + 1 :]
     return replace(plan, kind=later[0].kind, after=None) if later else None
 

@@ -34,10 +34,10 @@ async def differences(
     version between two that the row had one after the other is taken for right.
     """
     found: list[Difference] = []
-    while things:
+    while things and not await (generation := await view()).shows(table.kind, things):
         is_last = time.monotonic() >= deadline
         unlike: dict[Name, tuple[Versioned, Stored]] = {}
-        seen = await (await view()).stored(table.kind, things)
+        seen = await generation.stored(table.kind, things)
         for thing, stored in zip(things, seen, strict=True):
             if stored.matches:
                 continue

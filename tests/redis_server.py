@@ -54,6 +54,13 @@ class RedisServer:
         """All servers there are: this one."""
         return [self]
 
+    @property
+    def pid(self) -> int:
+        """The id of its process, while it runs."""
+        if self._process is None:
+            raise AssertionError("it does not run")
+        return self._process.pid
+
     def start(self) -> None:
         """Start it, and wait until it answers."""
         with self._log.open("ab") as log:

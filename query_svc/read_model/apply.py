@@ -232,7 +232,10 @@ NO_SOURCE = SourceProgress()
 def command(
     keys: Keys, bucket: int, rows: Sequence[Row], feed: FeedPart, progress: SourceProgress = NO_SOURCE
 ) -> Command:
-    """Return the call that applies rows of one bucket, and tells its feed."""
+    """Return the call that applies rows of one bucket, and tells its feed.
+
+    Of no source, there is NOTHING to tell: the function itself sees what the feed lacks then.
+    """
     names = {name for indexes in {row.indexes for row in rows} for name in indexes}
     called = [keys.offsets(bucket), keys.entries(bucket), keys.feed(bucket), keys.ahead(bucket)]
     called += [row.key for row in rows]

@@ -78,12 +78,10 @@ local function tell(keys, first, args, at, source, held, offset)
     local begun, count = args[at], tonumber(args[at + 2])
     local state = redis.call('HGET', keys[1], FEED)
     local floor, told = string.match(state or '', '^(%d+) (.*)$')
-    if source ~= '' and (told ~= source or (held ~= '' and tonumber(begun) > tonumber(held))) then
+    if told ~= source or (held ~= '' and tonumber(begun) > tonumber(held)) then
         floor, told = begun, source
         redis.call('DEL', keys[4])
         begin_feed(keys[1], keys[3], floor, told)
-    elseif not told then
-        return
     end
     local unfinished = redis.call('EXISTS', keys[4]) == 1
     local known, rows, ahead = {}, {}, {}
@@ -107,10 +105,8 @@ local function tell(keys, first, args, at, source, held, offset)
         end
         jumped = jumped or given > known[level]
     end
-    if jumped and source ~= '' then
+    if jumped then
         break_feed(keys[1], keys[3], offset, told)
-    elseif jumped then
-        break_feed_here(keys[1], keys[3])
     elseif added then
         local generation, bucket = string.match(keys[3], '^(.-):{b(%d+)}')
         redis.call('PUBLISH', generation .. ':feed', bucket)

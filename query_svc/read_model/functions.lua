@@ -8,7 +8,8 @@
 --       the offset to record, how many changes there are, then for each its field; its value, which begins
 --       with its version in decimal and a mark; the entries that its row keeps for ever; those it has until
 --       its next version, of which the mark says whether it has any; and the version that it follows ('' if
---       that is not known); then what the feed is told, for which see feed.lua.
+--       that is not known); then, of a source, what the feed is told, for which see feed.lua. Levels of no
+--       source that become newer end what the feed can vouch for.
 -- Entries are index \1 member \2, one after the other; an index is named by its key without the tag.
 -- Returns how many changes were applied, how many were not newer than what is there, and for each before
 -- which versions are missing, its number and the version that was there (0 for none). Fails with REWOUND,
@@ -35,6 +36,15 @@ local function withdraw(entries, tag)
     end
 end
 
+-- Tell whether a level that was put without its changes is newer than what the feed has told of it.
+local function is_ahead_of_feed(keys, name, version)
+    local told = tonumber(redis.call('HGET', keys[4], name) or 0)
+    if told > 0 and told <= version then
+        redis.call('HDEL', keys[4], name)
+    end
+    return version > told
+end
+
 local function apply(keys, args)
     local source, expected, offset = args[1], args[2], args[3]
     local held = source == '' and expected or redis.call('HGET', keys[1], source) or ''
@@ -45,7 +55,11 @@ local function apply(keys, args)
     end
     local tag = string.match(keys[1], '^.*:')
     local changes, applied, gaps = tonumber(args[4]), 0, {}
-    tell(keys, 5 + changes, args, 5 + 5 * changes, source, held, offset)
+    if source ~= '' then
+        tell(keys, 5 + changes, args, 5 + 5 * changes, source, held, offset)
+    end
+    local levels, jumped = tag .. 'levels:', false
+    local unfinished = source == '' and redis.call('EXISTS', keys[4]) == 1
     for i = 1, changes do
         local key, at = keys[4 + i], 5 * i
         local field, value, entries, follows = args[at], args[at + 1], args[at + 3], tonumber(args[at + 4])
@@ -59,6 +73,9 @@ local function apply(keys, args)
             if follows and follows > known then
                 gaps[#gaps + 1] = i
                 gaps[#gaps + 1] = known
+            end
+            if source == '' and string.find(key, levels, 1, true) == 1 then
+                jumped = not unfinished or is_ahead_of_feed(keys, key .. '\0' .. field, version) or jumped
             end
             redis.call('HSET', key, field, value)
             if not current then
@@ -82,6 +99,8 @@ local function apply(keys, args)
     end
     if source ~= '' then
         redis.call('HSET', keys[1], source, offset)
+    elseif jumped then
+        break_feed_here(keys[1], keys[3])
     end
     return { applied, changes - applied, gaps }
 end

@@ -124,8 +124,9 @@ def of_level(level: StockLevel) -> Entries:
     Not by its SKU, which would cost another 100 bytes: who goes by that walks the items.
     """
     by_location = member(level.location_id, level.sku)
-    by_sku = member(level.sku, level.location_id)
     current: list[Entry] = []
+    if level.low or level.backordered:
+        by_sku = member(level.sku, level.location_id)
     if level.low:
         current += ((LOW_BY_SKU, by_sku), (LOW_BY_LOCATION, by_location))
     if level.backordered:

@@ -13,6 +13,9 @@ from inventory.type.v1.stock_pb2 import StockLevel
 NO_ENTRIES = b" "
 HAS_ENTRIES = b"*"
 
+ONE_BYTE_LENGTHS = 128
+"""Lengths below this take one byte in a message; those of names, below the square of it, two otherwise."""
+
 M = TypeVar("M", bound=Message)
 
 
@@ -38,11 +41,10 @@ def pack_level(level: StockLevel, *, has_entries: bool = False) -> bytes:
 
     That keeps nearly every value under the 64 bytes up to which Redis packs a small hash.
     """
-    nameless = StockLevel()
-    nameless.CopyFrom(level)
-    nameless.ClearField("sku")
-    nameless.ClearField("location_id")
-    return pack(level.version, nameless, has_entries=has_entries)
+    # They are the first two fields, and so the first bytes: cut off, which is quicker than a copy without.
+    named = level.SerializeToString(deterministic=True)
+    mark = HAS_ENTRIES if has_entries else NO_ENTRIES
+    return b"%d%s%s" % (level.version, mark, named[_size(level.sku) + _size(level.location_id) :])
 
 
 def unpack_level(sku: str, location_id: str, value: bytes) -> StockLevel:
@@ -51,3 +53,9 @@ def unpack_level(sku: str, location_id: str, value: bytes) -> StockLevel:
     level.sku = sku
     level.location_id = location_id
     return level
+
+
+def _size(text: str) -> int:
+    """Return how many bytes a text takes in a message, none when it is empty."""
+    length = len(text.encode())
+    return length and length + (2 if length < ONE_BYTE_LENGTHS else 3)

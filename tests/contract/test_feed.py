@@ -180,6 +180,19 @@ async def test_rows_that_become_newer_untold_are_counted_where_nothing_else_show
     assert (await feed.states())[bucket_of("A")] == (ORIGIN, 1, 1, 3)
 
 
+async def test_a_row_that_is_put_takes_nothing_from_a_feed_that_has_told_of_it(
+    fresh: Servers, writer: ReadModelWriter, feed: Feed
+) -> None:
+    """The rest of a large transaction: its changes are told before their rows come."""
+    await writer.resume(SOURCE)
+    await put(writer, 0, [[("A", 1)]])
+    await put(writer, 1, [[("A", 2), ("A", 3)]], rows=False)
+    async with connect_maintenance(fresh.url, GENERATION) as maintenance:
+        for version, floor, breaks in ((2, 0, 0), (3, 0, 0), (4, 2, 1)):
+            await maintenance.put(Changes([level("A", "W", version)]))
+            assert (await feed.states())[bucket_of("A")] == (ORIGIN, floor, 2, breaks)
+
+
 @pytest.mark.parametrize(("source", "begun"), [("inventory.journal:other-0", 0), (SOURCE, 9)])
 async def test_another_journal_or_one_with_a_hole_begins_it_anew(
     writer: ReadModelWriter, feed: Feed, source: str, begun: int

@@ -96,12 +96,15 @@ async def test_what_is_stored_is_told_from_what_should_be(
 ) -> None:
     (nothing,) = await maintenance.stored(kind, [THINGS[kind]])
     assert (nothing.matches, nothing.version) == (False, 0)
+    assert not await maintenance.shows(kind, [THINGS[kind]])
     await maintenance.put(changes(kind, THINGS[kind]))
     (same,) = await maintenance.stored(kind, [THINGS[kind]])
     assert (same.matches, same.version) == (True, 3)
     assert maintenance.message(kind, same, NAMES[kind]) == THINGS[kind]
     (other,) = await maintenance.stored(kind, [at(kind, 4)])
     assert (other.matches, other.version) == (False, 3)
+    assert await maintenance.shows(kind, [THINGS[kind]])
+    assert not await maintenance.shows(kind, [at(kind, 4)])
     if kind == "locations":
         return
     with fresh.client() as client:
@@ -109,6 +112,30 @@ async def test_what_is_stored_is_told_from_what_should_be(
         client.delete(index)
     (unlisted,) = await maintenance.stored(kind, [THINGS[kind]])
     assert (unlisted.matches, bool(unlisted.unlisted)) == (False, True)
+    assert not await maintenance.shows(kind, [THINGS[kind]])
+
+
+async def test_one_of_many_that_is_not_as_it_should_be_is_seen(
+    fresh: Servers, maintenance: Maintenance
+) -> None:
+    """By its value, by what is listed, and by entries that it has no longer."""
+    levels = [level(f"S-{number}", "WH-1", 3, on_hand=1) for number in range(300)]
+    sku, keys = levels[100].sku, Keys(GENERATION)
+    listed, entries = keys.of_bucket(bucket_of(sku), indexes.LEVELS_BY_LOCATION), keys.entries(bucket_of(sku))
+    await maintenance.put(Changes(levels))
+    assert await maintenance.shows("levels", levels)
+    with fresh.client() as client:
+        right = client.hget(keys.levels(sku), "WH-1")
+        client.hset(keys.levels(sku), "WH-1", "3 spoilt")
+        assert not await maintenance.shows("levels", levels)
+        client.hset(keys.levels(sku), "WH-1", right)
+        assert await maintenance.shows("levels", levels)
+        client.zrem(listed, indexes.member("WH-1", sku))
+        assert not await maintenance.shows("levels", levels)
+        client.zadd(listed, {indexes.member("WH-1", sku): 0})
+        assert await maintenance.shows("levels", levels)
+        client.hset(entries, f"{keys.levels(sku)}\0WH-1", "left over")
+        assert not await maintenance.shows("levels", levels)
 
 
 @pytest.mark.parametrize("kind", KINDS)
