@@ -3,7 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
@@ -15,6 +15,7 @@ from query_svc.read_model.feed_writing import FEED_ENTRIES, NOTHING, FeedPart, f
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Command, Line
 from query_svc.read_model.marks import Commits, MarkPosition
+from query_svc.read_model.owned import Owned
 from query_svc.read_model.rows import Changes, Row, rows_of
 
 # A Redis that has lost the function has lost its data.
@@ -37,7 +38,7 @@ class Applied(NamedTuple):
     stale: int
 
 
-class ReadModelWriter:
+class ReadModelWriter(Owned):
     """Applies the changes of one source, which are numbered by offsets, to one generation.
 
     Beside the data of each bucket stands the offset up to which the bucket holds the source. A call
@@ -165,12 +166,6 @@ class ReadModelWriter:
         """Close every connection."""
         await self.release()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def _call(self, grouped: Mapping[int, Sequence[Row]], feed: Mapping[int, FeedPart]) -> Applied:
         commands = [

@@ -4,7 +4,7 @@ import asyncio
 import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple
 
 from redis.asyncio import Redis
 from redis.asyncio.client import PubSub
@@ -15,6 +15,7 @@ from query_svc.read_model.errors import ReadModelUnavailableError, translated
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import BUCKETS, GENERATION, Keys
 from query_svc.read_model.line import Line
+from query_svc.read_model.owned import Owned
 from serving import tasks
 
 _STATE, _BREAKS = "feed", "feed-breaks"
@@ -61,7 +62,7 @@ class FeedEntry(NamedTuple):
     change: StockChange
 
 
-class Feed:
+class Feed(Owned):
     """The feed of the live generation of a family. Raises ReadModelUnavailableError without Redis.
 
     Which one is live, `states` finds out; the other methods are about the one it has found. The client must
@@ -142,12 +143,6 @@ class Feed:
         """Close every connection."""
         await self._line.close()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 class News:

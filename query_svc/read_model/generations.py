@@ -9,13 +9,14 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from enum import StrEnum
-from typing import Self, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.line import Line
+from query_svc.read_model.owned import Owned
 
 LOOK_SECONDS = 1.0
 """A reader or writer learns of a change within this time, or before it does anything after that."""
@@ -64,7 +65,7 @@ class Plan:
         return (self.live, self.other) if others else (self.live,)
 
 
-class Generations:
+class Generations(Owned):
     """Keeps the plan of a family of generations, whose first member has the family's own name.
 
     Raises ReadModelUnavailableError when Redis does not answer. The client is owned: close it, or use this
@@ -96,12 +97,6 @@ class Generations:
         """Close every connection."""
         await self._line.close()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 class LiveKeys:

@@ -1,7 +1,5 @@
 """Applying the stream to every generation that is written: the live one, and the one a rebuild works on."""
 
-from typing import Self
-
 from redis.asyncio import Redis
 
 from query_svc.read_model.apply import Applied, Gap, ReadModelWriter
@@ -11,10 +9,11 @@ from query_svc.read_model.feed_writing import FEED_ENTRIES
 from query_svc.read_model.generations import Generations, Plan
 from query_svc.read_model.keys import GENERATION
 from query_svc.read_model.marks import Commits
+from query_svc.read_model.owned import Owned
 from query_svc.read_model.rows import Changes
 
 
-class GenerationsWriter:
+class GenerationsWriter(Owned):
     """Writes what a ReadModelWriter does, to all generations of the plan; its contract is the same.
 
     A plan that has changed is reported by `verify` as a ReadModelRewoundError: `resume` takes it up.
@@ -98,12 +97,6 @@ class GenerationsWriter:
         for writer in self._writers.values():
             await writer.release()
         await self._generations.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     @property
     def _live(self) -> ReadModelWriter:

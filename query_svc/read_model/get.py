@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Self, TypeVar, cast
+from typing import TypeVar, cast
 
 from redis.asyncio import Redis
 
@@ -20,6 +20,7 @@ from query_svc.read_model.keys import BUCKETS, GENERATION, bucket_of
 from query_svc.read_model.line import Line
 from query_svc.read_model.maintenance import Maintenance
 from query_svc.read_model.marks import Mark, newest
+from query_svc.read_model.owned import Owned
 from query_svc.read_model.retention import Retention
 from query_svc.read_model.values import unpack, unpack_level
 from query_svc.read_model.walk import Span, walk
@@ -29,7 +30,7 @@ MAX_NAMES = 500
 M = TypeVar("M", Item, Location, Reservation, Order, Transfer)
 
 
-class ReadModel:
+class ReadModel(Owned):
     """The view of the stock as the projector keeps it: behind the commits by milliseconds.
 
     Reads the generation that is live, of the family `generation`. Every read is one round trip, and once a
@@ -176,12 +177,6 @@ class ReadModel:
         keys = await self._live.get()
         values = await self._line.ask([("HGET", keys.of_bucket(bucket_of(one), name), one) for one in ids])
         return [None if value is None else unpack(kind, value) for value in values]
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 def _levels(sku: str, answer: object) -> list[StockLevel]:

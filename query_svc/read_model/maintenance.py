@@ -3,7 +3,6 @@
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
 
 from google.protobuf.message import DecodeError
 from redis.asyncio import Redis
@@ -16,6 +15,7 @@ from query_svc.read_model.index_maintenance import IndexMaintenance
 from query_svc.read_model.keys import BUCKETS, Keys
 from query_svc.read_model.line import Command, Line
 from query_svc.read_model.naming import KINDS, Name, empty_row, entries_of, message_of, name_of, stored_row
+from query_svc.read_model.owned import Owned
 from query_svc.read_model.rows import Changes, Row, Versioned, rows_of
 from query_svc.read_model.values import version_of
 
@@ -48,7 +48,7 @@ class Stored:
         )
 
 
-class Maintenance:
+class Maintenance(Owned):
     """Works on one generation, whoever else writes to it: versions decide, and what is replaced was seen.
 
     Raises ReadModelUnavailableError when Redis does not answer. The client must answer in bytes and speak
@@ -202,12 +202,6 @@ class Maintenance:
         """Close every connection."""
         await self.release()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
     async def _replace(self, replacements: Sequence[tuple[Row, bytes, bytes, str]]) -> int:
         """Put values in the place of those that were seen; return in how many places they were still there.

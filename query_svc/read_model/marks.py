@@ -1,7 +1,7 @@
 """Which transactions the view holds: a stream of marks, written behind what they stand for."""
 
 from collections.abc import Sequence
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 from redis.asyncio import Redis
 
@@ -10,6 +10,7 @@ from query_svc.read_model.connection import open_redis
 from query_svc.read_model.generations import LiveKeys
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.line import Command, Line
+from query_svc.read_model.owned import Owned
 
 ID_BYTES = 16
 KEPT_MILLISECONDS = 5 * 60 * 1000
@@ -87,7 +88,7 @@ class MarkPosition:
         self._offset = offset
 
 
-class Marks:
+class Marks(Owned):
     """Follows the marks of the live generation, on a connection of its own. One reader at a time.
 
     Every method raises ReadModelUnavailableError when Redis does not answer in time.
@@ -123,12 +124,6 @@ class Marks:
         """Close the connection."""
         await self._line.close()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 async def newest(line: Line, keys: Keys) -> Mark | None:

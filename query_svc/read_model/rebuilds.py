@@ -5,13 +5,14 @@ None of it decides what is read or written; that the plan does, also where two a
 
 import json
 from dataclasses import asdict, dataclass, fields
-from typing import Self, cast
+from typing import cast
 
 from redis.asyncio import Redis
 
 from query_svc.read_model.connection import open_redis
 from query_svc.read_model.keys import GENERATION
 from query_svc.read_model.line import Line
+from query_svc.read_model.owned import Owned
 
 LEASE_SECONDS = 5.0
 """Who is at work says so again within this time, or is taken for dead."""
@@ -43,7 +44,7 @@ class RebuildRecord:
     error: str = ""
 
 
-class Rebuilds:
+class Rebuilds(Owned):
     """Keeps the record of the last rebuild of a family of generations, and the lease of who is at work on it.
 
     Raises ReadModelUnavailableError when Redis does not answer. The client is owned: close it, or use this
@@ -96,12 +97,6 @@ class Rebuilds:
         """Close every connection."""
         await self._line.close()
         await self._redis.aclose()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        await self.close()
 
 
 def connect_rebuilds(url: str, *, family: str = GENERATION, timeout: float = 5.0) -> Rebuilds:
