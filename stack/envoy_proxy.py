@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,6 +24,17 @@ SERVICES = ("command", "query", "pipeline")
 """The services that have a sidecar."""
 REPLICATED = ("command", "query")
 """Those of which several may run."""
+GENERATED = ("refusals", "roles", "transcoder")
+ORIGINS_VARIABLE = "INVENTORY_STACK_ORIGINS"
+
+
+def origins() -> list[str]:
+    """Return the web origins whose pages may call the edge, by the setting; StackError if one is none."""
+    given = [origin for origin in os.environ.get(ORIGINS_VARIABLE, "").split(",") if origin]
+    for origin in given:
+        if not re.fullmatch(r"https?://[a-z0-9.-]+(:[0-9]+)?", origin):
+            raise StackError(f"{ORIGINS_VARIABLE}: {origin!r} is no origin such as https://shop.example")
+    return given
 
 
 def replicas(home: Home, service: str) -> list[str]:
@@ -65,7 +77,8 @@ def prepare_edge(home: Home) -> None:
         "issuer_port": home.ports["issuer"],
         "audience": AUDIENCE,
         # Of JSON, all is YAML.
-        **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in ("roles", "refusals")},
+        **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in GENERATED},
+        "origins": json.dumps([{"exact": origin} for origin in origins()]),
         "limit_of_addresses": json.dumps(limits.by_address(table.edge, table.buckets)),
         "limit_of_callers": json.dumps(limits.by_caller(table.edge, table.buckets, limits.STACK_CLAIMS)),
     }

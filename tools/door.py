@@ -6,12 +6,17 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
+from urllib.parse import quote
+
+from google.protobuf import json_format
+from google.rpc import code_pb2, error_details_pb2, status_pb2
 
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name, role_named
-from serving.errors import DETAILS_KEY, CallError
+from serving.errors import DETAILS_KEY, DOMAIN, CallError
 from serving.identity import permission_denied, unauthenticated
 from stack.limits import EXTENSIONS, STACK_CLAIMS, TOKEN_FILTER
 from stack.workloads import NAMESPACE, WORKLOADS
@@ -65,7 +70,9 @@ def refusals() -> str:
         called = {"header_filter": {"header": {"name": ":path", "string_match": {"exact": path}}}}
         mappers.append(_mapper([_status(403), called], permission_denied(path)))
     mappers += _refused_tokens()
-    return json.dumps({"mappers": [*mappers, *limited()]}, indent=1) + "\n"
+    every = [*mappers, *limited()]
+    web = [*map(_as_json, every), *map(_as_web, every)]
+    return json.dumps({"mappers": [*web, *every, *_no_call()]}, indent=1) + "\n"
 
 
 def sidecar_refusals() -> str:
@@ -133,6 +140,77 @@ def _refused_tokens() -> Iterator[dict[str, Any]]:
     yield _mapper([_status(401)], unauthenticated("malformed", "the token is no JSON Web Token"))
 
 
+# What the edge says of a request that never became a call, by its status: there is no such path, the body or
+# the query is not what the contract says, there is too much of it.
+NO_CALL = {
+    HTTPStatus.NOT_FOUND: code_pb2.NOT_FOUND,
+    HTTPStatus.BAD_REQUEST: code_pb2.INVALID_ARGUMENT,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: code_pb2.RESOURCE_EXHAUSTED,
+}
+
+
+def _no_call() -> Iterator[dict[str, Any]]:
+    for status, code in NO_CALL.items():
+        body: dict[str, Any] = {"code": code, "message": "%LOCAL_REPLY_BODY%"}
+        if code == code_pb2.INVALID_ARGUMENT:
+            info = error_details_pb2.ErrorInfo(reason="INVALID_FIELD", domain=DOMAIN)
+            kind = f"type.googleapis.com/{info.DESCRIPTOR.full_name}"
+            body["details"] = [{"@type": kind, **json_format.MessageToDict(info)}]
+        told = [] if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else [_told("transcode_failure")]
+        yield {"filter": _all([_status(status), *told]), "body_format_override": _json(body)}
+
+
+def _as_json(mapper: dict[str, Any]) -> dict[str, Any]:
+    """Return what answers the same to a caller of JSON: the body is the status, details and all."""
+    header = mapper["headers_to_add"][0]
+    status = status_pb2.Status.FromString(base64.b64decode(header["header"]["value"]))
+    # The transcoder leaves this; what a caller says in it is taken away before.
+    transcoded = {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
+    other = {
+        "name": "content-type",
+        "string_match": {"prefix": "application/grpc"},
+        "treat_missing_header_as_empty": True,
+        "invert_match": True,
+    }
+    json_caller = {"or_filter": {"filters": [transcoded, {"header_filter": {"header": other}}]}}
+    filters = mapper["filter"].get("and_filter", {}).get("filters", [mapper["filter"]])
+    found = {**mapper, "filter": _all([json_caller, *filters])}
+    return found | {"body_format_override": _json(json_format.MessageToDict(status))}
+
+
+def _as_web(mapper: dict[str, Any]) -> dict[str, Any]:
+    """Return what answers the same to a caller of gRPC-Web: Envoy takes it for no gRPC where it refuses."""
+    details = mapper["headers_to_add"][0]
+    status = status_pb2.Status.FromString(base64.b64decode(details["header"]["value"]))
+    trailers = {"grpc-status": str(status.code), "grpc-message": quote(status.message, safe=" '/:,")}
+    headers = [
+        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for key, value in trailers.items()
+    ]
+    web = {"header_filter": {"header": {"name": "x-grpc-web", "present_match": True}}}
+    filters = mapper["filter"].get("and_filter", {}).get("filters", [mapper["filter"]])
+    return {
+        "filter": _all([web, *filters]),
+        "status_code": HTTPStatus.OK,
+        "body": {"inline_string": ""},
+        "body_format_override": {
+            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
+            "content_type": "application/grpc-web+proto",
+        },
+        "headers_to_add": [details, *headers],
+    }
+
+
+def _json(body: dict[str, Any]) -> dict[str, Any]:
+    # What stands in a map has no order of its own.
+    ordered = json.loads(json.dumps(body, sort_keys=True))
+    return {"json_format": ordered, "content_type": "application/json"}
+
+
+def _all(filters: list[dict[str, Any]]) -> dict[str, Any]:
+    return {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0]
+
+
 def _told(text: str) -> dict[str, Any]:
     """Return what matches where Envoy's reason for an answer of its own has a text in it."""
     expression = f"response.code_details.contains('{text}')"
@@ -166,7 +244,7 @@ def _mapper(
     """
     details = base64.b64encode(error.to_status().SerializeToString(deterministic=True)).decode()
     found: dict[str, Any] = {
-        "filter": {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0],
+        "filter": _all(filters),
         "body": {"inline_string": error.message},
         "headers_to_add": [{"header": {"key": DETAILS_KEY, "value": details}}],
     }

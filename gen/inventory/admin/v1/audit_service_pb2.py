@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 from inventory.query.v1 import time_range_pb2 as inventory_dot_query_dot_v1_dot_time__range__pb2
@@ -30,7 +31,7 @@ from inventory.type.v1 import access_pb2 as inventory_dot_type_dot_v1_dot_access
 from inventory.type.v1 import stock_pb2 as inventory_dot_type_dot_v1_dot_stock__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&inventory/admin/v1/audit_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a#inventory/query/v1/time_range.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1dinventory/type/v1/stock.proto\"\x94\x02\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\x03\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0f\n\x07verdict\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\r\n\x05proof\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x0c\n\x04skus\x18\n \x03(\t\x12\x14\n\x0clocation_ids\x18\x0b \x03(\t\x12\x16\n\x0etransaction_id\x18\x0c \x01(\t\x12\x12\n\ncall_count\x18\r \x01(\x03\"\xf5\x01\n\x0b\x41uditFilter\x12\x32\n\x0brecord_time\x18\x01 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\x12\x17\n\x05\x61\x63tor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x06method\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x01\x32\x11^[A-Za-z0-9._/]*$\x12\x15\n\x03sku\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1d\n\x0blocation_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x07verdict\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nrequest_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x9d\x01\n\x17ListAuditEntriesRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.inventory.admin.v1.AuditFilter\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x14\n\x0coldest_first\x18\x04 \x01(\x08\"d\n\x18ListAuditEntriesResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x19\x45xportAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.inventory.admin.v1.AuditFilterB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x0cresume_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"c\n\x1a\x45xportAuditEntriesResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"=\n\tAuditSeal\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04seal\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \"m\n\x15VerifyAuditDayRequest\x12&\n\x03\x64\x61y\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12,\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x1d.inventory.admin.v1.AuditSeal\"\xb3\x01\n\x16VerifyAuditDayResponse\x12\x0e\n\x06intact\x18\x01 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12*\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1d.inventory.admin.v1.AuditSeal\x12\x33\n\x06\x62roken\x18\x04 \x01(\x0b\x32#.inventory.admin.v1.BrokenAuditSeal\x12\x16\n\x0eunsealed_count\x18\x05 \x01(\x03\"b\n\x0f\x42rokenAuditSeal\x12+\n\x04\x66law\x18\x01 \x01(\x0e\x32\x1d.inventory.admin.v1.AuditFlaw\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\x03\"3\n\x14\x45xportSubjectRequest\x12\x1b\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x90\x01\n\x15\x45xportSubjectResponse\x12\x11\n\tpseudonym\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x33\n\tmovements\x18\x03 \x03(\x0b\x32 .inventory.type.v1.StockMovement\"2\n\x13\x45raseSubjectRequest\x12\x1b\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\")\n\x14\x45raseSubjectResponse\x12\x11\n\tpseudonym\x18\x01 \x01(\t*\x9f\x01\n\tAuditFlaw\x12\x1a\n\x16\x41UDIT_FLAW_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIT_FLAW_ENTRY_CHANGED\x10\x01\x12\x1c\n\x18\x41UDIT_FLAW_ENTRY_MISSING\x10\x02\x12\x1d\n\x19\x41UDIT_FLAW_ENTRY_UNSEALED\x10\x03\x12\x1b\n\x17\x41UDIT_FLAW_SEAL_MISSING\x10\x04\x32\xdb\x04\n\x0c\x41uditService\x12w\n\x10ListAuditEntries\x12+.inventory.admin.v1.ListAuditEntriesRequest\x1a,.inventory.admin.v1.ListAuditEntriesResponse\"\x08\xc2\xda\x18\x04\n\x02\x05\x06\x12~\n\x12\x45xportAuditEntries\x12-.inventory.admin.v1.ExportAuditEntriesRequest\x1a..inventory.admin.v1.ExportAuditEntriesResponse\"\x07\xc2\xda\x18\x03\n\x01\x05\x30\x01\x12q\n\x0eVerifyAuditDay\x12).inventory.admin.v1.VerifyAuditDayRequest\x1a*.inventory.admin.v1.VerifyAuditDayResponse\"\x08\xc2\xda\x18\x04\n\x02\x05\x06\x12q\n\rExportSubject\x12(.inventory.admin.v1.ExportSubjectRequest\x1a).inventory.admin.v1.ExportSubjectResponse\"\t\xc2\xda\x18\x05\n\x01\x05\x10\x01\x30\x01\x12l\n\x0c\x45raseSubject\x12\'.inventory.admin.v1.EraseSubjectRequest\x1a(.inventory.admin.v1.EraseSubjectResponse\"\t\xc2\xda\x18\x05\n\x01\x05\x10\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&inventory/admin/v1/audit_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\x1a#inventory/query/v1/time_range.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1dinventory/type/v1/stock.proto\"\x94\x02\n\nAuditEntry\x12\x10\n\x08\x65ntry_id\x18\x01 \x01(\x03\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0e\n\x06method\x18\x03 \x01(\t\x12\x0f\n\x07verdict\x18\x04 \x01(\t\x12\r\n\x05\x61\x63tor\x18\x05 \x01(\t\x12\r\n\x05proof\x18\x06 \x01(\t\x12\x0e\n\x06source\x18\x07 \x01(\t\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x10\n\x08trace_id\x18\t \x01(\t\x12\x0c\n\x04skus\x18\n \x03(\t\x12\x14\n\x0clocation_ids\x18\x0b \x03(\t\x12\x16\n\x0etransaction_id\x18\x0c \x01(\t\x12\x12\n\ncall_count\x18\r \x01(\x03\"\xf5\x01\n\x0b\x41uditFilter\x12\x32\n\x0brecord_time\x18\x01 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\x12\x17\n\x05\x61\x63tor\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12+\n\x06method\x18\x03 \x01(\tB\x1b\xbaH\x18r\x16\x18\x80\x01\x32\x11^[A-Za-z0-9._/]*$\x12\x15\n\x03sku\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x1d\n\x0blocation_id\x18\x05 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\x12\x18\n\x07verdict\x18\x06 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1c\n\nrequest_id\x18\x07 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x01\"\x9d\x01\n\x17ListAuditEntriesRequest\x12/\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.inventory.admin.v1.AuditFilter\x12\x1d\n\tpage_size\x18\x02 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xf4\x03(\x00\x12\x1c\n\npage_token\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x14\n\x0coldest_first\x18\x04 \x01(\x08\"d\n\x18ListAuditEntriesResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"t\n\x19\x45xportAuditEntriesRequest\x12\x37\n\x06\x66ilter\x18\x01 \x01(\x0b\x32\x1f.inventory.admin.v1.AuditFilterB\x06\xbaH\x03\xc8\x01\x01\x12\x1e\n\x0cresume_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"c\n\x1a\x45xportAuditEntriesResponse\x12/\n\x07\x65ntries\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"=\n\tAuditSeal\x12\x19\n\x08position\x18\x01 \x01(\x03\x42\x07\xbaH\x04\"\x02(\x00\x12\x15\n\x04seal\x18\x02 \x01(\x0c\x42\x07\xbaH\x04z\x02\x18 \"m\n\x15VerifyAuditDayRequest\x12&\n\x03\x64\x61y\x18\x01 \x01(\x0b\x32\x11.google.type.DateB\x06\xbaH\x03\xc8\x01\x01\x12,\n\x05\x61\x66ter\x18\x02 \x01(\x0b\x32\x1d.inventory.admin.v1.AuditSeal\"\xb3\x01\n\x16VerifyAuditDayResponse\x12\x0e\n\x06intact\x18\x01 \x01(\x08\x12\x10\n\x08\x63omplete\x18\x02 \x01(\x08\x12*\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x1d.inventory.admin.v1.AuditSeal\x12\x33\n\x06\x62roken\x18\x04 \x01(\x0b\x32#.inventory.admin.v1.BrokenAuditSeal\x12\x16\n\x0eunsealed_count\x18\x05 \x01(\x03\"b\n\x0f\x42rokenAuditSeal\x12+\n\x04\x66law\x18\x01 \x01(\x0e\x32\x1d.inventory.admin.v1.AuditFlaw\x12\x10\n\x08position\x18\x02 \x01(\x03\x12\x10\n\x08\x65ntry_id\x18\x03 \x01(\x03\"3\n\x14\x45xportSubjectRequest\x12\x1b\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\"\x90\x01\n\x15\x45xportSubjectResponse\x12\x11\n\tpseudonym\x18\x01 \x01(\t\x12/\n\x07\x65ntries\x18\x02 \x03(\x0b\x32\x1e.inventory.admin.v1.AuditEntry\x12\x33\n\tmovements\x18\x03 \x03(\x0b\x32 .inventory.type.v1.StockMovement\"2\n\x13\x45raseSubjectRequest\x12\x1b\n\x07subject\x18\x01 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\x80\x01\")\n\x14\x45raseSubjectResponse\x12\x11\n\tpseudonym\x18\x01 \x01(\t*\x9f\x01\n\tAuditFlaw\x12\x1a\n\x16\x41UDIT_FLAW_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIT_FLAW_ENTRY_CHANGED\x10\x01\x12\x1c\n\x18\x41UDIT_FLAW_ENTRY_MISSING\x10\x02\x12\x1d\n\x19\x41UDIT_FLAW_ENTRY_UNSEALED\x10\x03\x12\x1b\n\x17\x41UDIT_FLAW_SEAL_MISSING\x10\x04\x32\x80\x06\n\x0c\x41uditService\x12\x90\x01\n\x10ListAuditEntries\x12+.inventory.admin.v1.ListAuditEntriesRequest\x1a,.inventory.admin.v1.ListAuditEntriesResponse\"!\xc2\xda\x18\x04\n\x02\x05\x06\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/audit/entries\x12\x9e\x01\n\x12\x45xportAuditEntries\x12-.inventory.admin.v1.ExportAuditEntriesRequest\x1a..inventory.admin.v1.ExportAuditEntriesResponse\"\'\xc2\xda\x18\x03\n\x01\x05\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/audit/entries:export0\x01\x12\x91\x01\n\x0eVerifyAuditDay\x12).inventory.admin.v1.VerifyAuditDayRequest\x1a*.inventory.admin.v1.VerifyAuditDayResponse\"(\xc2\xda\x18\x04\n\x02\x05\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/audit/days:verify:\x01*\x12\x95\x01\n\rExportSubject\x12(.inventory.admin.v1.ExportSubjectRequest\x1a).inventory.admin.v1.ExportSubjectResponse\"-\xc2\xda\x18\x05\n\x01\x05\x10\x01\x82\xd3\xe4\x93\x02\x1e\"\x19/v1/audit/subjects:export:\x01*0\x01\x12\x8f\x01\n\x0c\x45raseSubject\x12\'.inventory.admin.v1.EraseSubjectRequest\x1a(.inventory.admin.v1.EraseSubjectResponse\",\xc2\xda\x18\x05\n\x01\x05\x10\x01\x82\xd3\xe4\x93\x02\x1d\"\x18/v1/audit/subjects:erase:\x01*b\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -68,45 +69,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ERASESUBJECTREQUEST'].fields_by_name['subject']._loaded_options = None
   _globals['_ERASESUBJECTREQUEST'].fields_by_name['subject']._serialized_options = b'\272H\007r\005\020\001\030\200\001'
   _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\302\332\030\004\n\002\005\006'
+  _globals['_AUDITSERVICE'].methods_by_name['ListAuditEntries']._serialized_options = b'\302\332\030\004\n\002\005\006\202\323\344\223\002\023\022\021/v1/audit/entries'
   _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEntries']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEntries']._serialized_options = b'\302\332\030\003\n\001\005'
+  _globals['_AUDITSERVICE'].methods_by_name['ExportAuditEntries']._serialized_options = b'\302\332\030\003\n\001\005\202\323\344\223\002\032\022\030/v1/audit/entries:export'
   _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditDay']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditDay']._serialized_options = b'\302\332\030\004\n\002\005\006'
+  _globals['_AUDITSERVICE'].methods_by_name['VerifyAuditDay']._serialized_options = b'\302\332\030\004\n\002\005\006\202\323\344\223\002\032\"\025/v1/audit/days:verify:\001*'
   _globals['_AUDITSERVICE'].methods_by_name['ExportSubject']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['ExportSubject']._serialized_options = b'\302\332\030\005\n\001\005\020\001'
+  _globals['_AUDITSERVICE'].methods_by_name['ExportSubject']._serialized_options = b'\302\332\030\005\n\001\005\020\001\202\323\344\223\002\036\"\031/v1/audit/subjects:export:\001*'
   _globals['_AUDITSERVICE'].methods_by_name['EraseSubject']._loaded_options = None
-  _globals['_AUDITSERVICE'].methods_by_name['EraseSubject']._serialized_options = b'\302\332\030\005\n\001\005\020\001'
-  _globals['_AUDITFLAW']._serialized_start=2008
-  _globals['_AUDITFLAW']._serialized_end=2167
-  _globals['_AUDITENTRY']._serialized_start=249
-  _globals['_AUDITENTRY']._serialized_end=525
-  _globals['_AUDITFILTER']._serialized_start=528
-  _globals['_AUDITFILTER']._serialized_end=773
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=776
-  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=933
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=935
-  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1035
-  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_start=1037
-  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_end=1153
-  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_start=1155
-  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_end=1254
-  _globals['_AUDITSEAL']._serialized_start=1256
-  _globals['_AUDITSEAL']._serialized_end=1317
-  _globals['_VERIFYAUDITDAYREQUEST']._serialized_start=1319
-  _globals['_VERIFYAUDITDAYREQUEST']._serialized_end=1428
-  _globals['_VERIFYAUDITDAYRESPONSE']._serialized_start=1431
-  _globals['_VERIFYAUDITDAYRESPONSE']._serialized_end=1610
-  _globals['_BROKENAUDITSEAL']._serialized_start=1612
-  _globals['_BROKENAUDITSEAL']._serialized_end=1710
-  _globals['_EXPORTSUBJECTREQUEST']._serialized_start=1712
-  _globals['_EXPORTSUBJECTREQUEST']._serialized_end=1763
-  _globals['_EXPORTSUBJECTRESPONSE']._serialized_start=1766
-  _globals['_EXPORTSUBJECTRESPONSE']._serialized_end=1910
-  _globals['_ERASESUBJECTREQUEST']._serialized_start=1912
-  _globals['_ERASESUBJECTREQUEST']._serialized_end=1962
-  _globals['_ERASESUBJECTRESPONSE']._serialized_start=1964
-  _globals['_ERASESUBJECTRESPONSE']._serialized_end=2005
-  _globals['_AUDITSERVICE']._serialized_start=2170
-  _globals['_AUDITSERVICE']._serialized_end=2773
+  _globals['_AUDITSERVICE'].methods_by_name['EraseSubject']._serialized_options = b'\302\332\030\005\n\001\005\020\001\202\323\344\223\002\035\"\030/v1/audit/subjects:erase:\001*'
+  _globals['_AUDITFLAW']._serialized_start=2038
+  _globals['_AUDITFLAW']._serialized_end=2197
+  _globals['_AUDITENTRY']._serialized_start=279
+  _globals['_AUDITENTRY']._serialized_end=555
+  _globals['_AUDITFILTER']._serialized_start=558
+  _globals['_AUDITFILTER']._serialized_end=803
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_start=806
+  _globals['_LISTAUDITENTRIESREQUEST']._serialized_end=963
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_start=965
+  _globals['_LISTAUDITENTRIESRESPONSE']._serialized_end=1065
+  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_start=1067
+  _globals['_EXPORTAUDITENTRIESREQUEST']._serialized_end=1183
+  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_start=1185
+  _globals['_EXPORTAUDITENTRIESRESPONSE']._serialized_end=1284
+  _globals['_AUDITSEAL']._serialized_start=1286
+  _globals['_AUDITSEAL']._serialized_end=1347
+  _globals['_VERIFYAUDITDAYREQUEST']._serialized_start=1349
+  _globals['_VERIFYAUDITDAYREQUEST']._serialized_end=1458
+  _globals['_VERIFYAUDITDAYRESPONSE']._serialized_start=1461
+  _globals['_VERIFYAUDITDAYRESPONSE']._serialized_end=1640
+  _globals['_BROKENAUDITSEAL']._serialized_start=1642
+  _globals['_BROKENAUDITSEAL']._serialized_end=1740
+  _globals['_EXPORTSUBJECTREQUEST']._serialized_start=1742
+  _globals['_EXPORTSUBJECTREQUEST']._serialized_end=1793
+  _globals['_EXPORTSUBJECTRESPONSE']._serialized_start=1796
+  _globals['_EXPORTSUBJECTRESPONSE']._serialized_end=1940
+  _globals['_ERASESUBJECTREQUEST']._serialized_start=1942
+  _globals['_ERASESUBJECTREQUEST']._serialized_end=1992
+  _globals['_ERASESUBJECTRESPONSE']._serialized_start=1994
+  _globals['_ERASESUBJECTRESPONSE']._serialized_end=2035
+  _globals['_AUDITSERVICE']._serialized_start=2200
+  _globals['_AUDITSERVICE']._serialized_end=2968
 # @@protoc_insertion_point(module_scope)

@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from inventory.journal.v1 import transaction_pb2 as inventory_dot_journal_dot_v1_dot_transaction__pb2
 from inventory.type.v1 import access_pb2 as inventory_dot_type_dot_v1_dot_access__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)inventory/admin/v1/pipeline_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&inventory/journal/v1/transaction.proto\x1a\x1einventory/type/v1/access.proto\"\x1a\n\x18GetPipelineStatusRequest\"\xf4\x02\n\x19GetPipelineStatusResponse\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07readers\x18\x02 \x03(\x0b\x32 .inventory.admin.v1.ReaderStatus\x12\x36\n\tconnector\x18\x03 \x01(\x0b\x32#.inventory.admin.v1.ConnectorStatus\x12,\n\x04slot\x18\x04 \x01(\x0b\x32\x1e.inventory.admin.v1.SlotStatus\x12+\n\x08view_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0bunavailable\x18\x06 \x03(\x0b\x32#.inventory.admin.v1.UnavailablePart\x12,\n\x07rebuild\x18\x07 \x01(\x0b\x32\x1b.inventory.admin.v1.Rebuild\"\xd3\x01\n\x0cReaderStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\x12\x34\n\npartitions\x18\x03 \x03(\x0b\x32 .inventory.admin.v1.PartitionLag\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x05\x12\x34\n\tprocesses\x18\x05 \x03(\x0b\x32!.inventory.admin.v1.ReaderProcess\"P\n\rReaderProcess\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\"\\\n\x0cPartitionLag\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\"R\n\x0f\x43onnectorStatus\x12\r\n\x05state\x18\x01 \x01(\t\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.inventory.admin.v1.ConnectorTask\">\n\rConnectorTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x05\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"V\n\nSlotStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x16\n\x0eretained_bytes\x18\x03 \x01(\x03\x12\x12\n\nwal_status\x18\x04 \x01(\t\".\n\x0fUnavailablePart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"m\n\x16ListDeadLettersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06reader\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"h\n\x17ListDeadLettersResponse\x12\x34\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdc\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".inventory.admin.v1.DeadLetterKind\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\x05\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\x13\n\x0bretry_count\x18\x08 \x01(\x05\x12-\n\tfail_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bvalue_bytes\x18\n \x01(\x03\x12\x38\n\x0btransaction\x18\x0b \x01(\x0b\x32!.inventory.journal.v1.TransactionH\x00\x12\x15\n\x0bundecodable\x18\x0c \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"J\n\x18ReplayDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\"3\n\x19ReplayDeadLettersResponse\x12\x16\n\x0ereplayed_count\x18\x01 \x01(\x05\"g\n\x19\x44iscardDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"5\n\x1a\x44iscardDeadLettersResponse\x12\x17\n\x0f\x64iscarded_count\x18\x01 \x01(\x05\"\x15\n\x13StartRebuildRequest\"D\n\x14StartRebuildResponse\x12,\n\x07rebuild\x18\x01 \x01(\x0b\x32\x1b.inventory.admin.v1.Rebuild\"\xfc\x01\n\x07Rebuild\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .inventory.admin.v1.RebuildState\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x11\n\trow_count\x18\x05 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\t \x01(\t\"\x1a\n\x18GetReconciliationRequest\"\xef\x01\n\x19GetReconciliationResponse\x12\x38\n\x07\x63urrent\x18\x01 \x01(\x0b\x32\'.inventory.admin.v1.ReconciliationCycle\x12\x35\n\x04last\x18\x02 \x01(\x0b\x32\'.inventory.admin.v1.ReconciliationCycle\x12\x13\n\x0b\x63ycle_count\x18\x03 \x01(\x03\x12\x37\n\x06totals\x18\x04 \x03(\x0b\x32\'.inventory.admin.v1.ReconciliationCount\x12\x13\n\x0bwaiting_for\x18\x05 \x01(\t\"\xcc\x01\n\x13ReconciliationCycle\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x37\n\x06\x63ounts\x18\x04 \x03(\x0b\x32\'.inventory.admin.v1.ReconciliationCount\x12\x10\n\x08\x66indings\x18\x05 \x03(\t\"\x8e\x01\n\x13ReconciliationCount\x12\r\n\x05place\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x16\n\x0e\x63ompared_count\x18\x03 \x01(\x03\x12\x13\n\x0b\x64rift_count\x18\x04 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x05 \x01(\x03\x12\x15\n\rretired_count\x18\x06 \x01(\x03*\xb4\x01\n\x0bReaderState\x12\x1c\n\x18READER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14READER_STATE_READING\x10\x01\x12\x17\n\x13READER_STATE_HALTED\x10\x02\x12\x18\n\x14READER_STATE_WAITING\x10\x03\x12\x1c\n\x18READER_STATE_UNREACHABLE\x10\x04\x12\x1c\n\x18READER_STATE_STANDING_BY\x10\x05*\xda\x01\n\x0e\x44\x65\x61\x64LetterKind\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNDECODABLE\x10\x01\x12!\n\x1d\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_TYPE\x10\x02\x12#\n\x1f\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_SCHEMA\x10\x03\x12\x1e\n\x1a\x44\x45\x41\x44_LETTER_KIND_OVERSIZED\x10\x04\x12\x1c\n\x18\x44\x45\x41\x44_LETTER_KIND_REFUSED\x10\x05*\xec\x01\n\x0cRebuildState\x12\x1d\n\x19REBUILD_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REBUILD_STATE_JOINING\x10\x01\x12\x19\n\x15REBUILD_STATE_COPYING\x10\x02\x12\x1b\n\x17REBUILD_STATE_COMPARING\x10\x03\x12\x1a\n\x16REBUILD_STATE_SWITCHED\x10\x04\x12\x1a\n\x16REBUILD_STATE_REMOVING\x10\x05\x12\x16\n\x12REBUILD_STATE_DONE\x10\x06\x12\x1a\n\x16REBUILD_STATE_GIVEN_UP\x10\x07\x32\xe3\x05\n\x0fPipelineService\x12y\n\x11GetPipelineStatus\x12,.inventory.admin.v1.GetPipelineStatusRequest\x1a-.inventory.admin.v1.GetPipelineStatusResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12s\n\x0fListDeadLetters\x12*.inventory.admin.v1.ListDeadLettersRequest\x1a+.inventory.admin.v1.ListDeadLettersResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12y\n\x11ReplayDeadLetters\x12,.inventory.admin.v1.ReplayDeadLettersRequest\x1a-.inventory.admin.v1.ReplayDeadLettersResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12~\n\x12\x44iscardDeadLetters\x12-.inventory.admin.v1.DiscardDeadLettersRequest\x1a..inventory.admin.v1.DiscardDeadLettersResponse\"\t\xc2\xda\x18\x05\n\x01\x06\x10\x01\x12j\n\x0cStartRebuild\x12\'.inventory.admin.v1.StartRebuildRequest\x1a(.inventory.admin.v1.StartRebuildResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x12y\n\x11GetReconciliation\x12,.inventory.admin.v1.GetReconciliationRequest\x1a-.inventory.admin.v1.GetReconciliationResponse\"\x07\xc2\xda\x18\x03\n\x01\x06\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n)inventory/admin/v1/pipeline_service.proto\x12\x12inventory.admin.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a&inventory/journal/v1/transaction.proto\x1a\x1einventory/type/v1/access.proto\"\x1a\n\x18GetPipelineStatusRequest\"\xf4\x02\n\x19GetPipelineStatusResponse\x12)\n\x05\x61s_of\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x31\n\x07readers\x18\x02 \x03(\x0b\x32 .inventory.admin.v1.ReaderStatus\x12\x36\n\tconnector\x18\x03 \x01(\x0b\x32#.inventory.admin.v1.ConnectorStatus\x12,\n\x04slot\x18\x04 \x01(\x0b\x32\x1e.inventory.admin.v1.SlotStatus\x12+\n\x08view_age\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x38\n\x0bunavailable\x18\x06 \x03(\x0b\x32#.inventory.admin.v1.UnavailablePart\x12,\n\x07rebuild\x18\x07 \x01(\x0b\x32\x1b.inventory.admin.v1.Rebuild\"\xd3\x01\n\x0cReaderStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\x12\x34\n\npartitions\x18\x03 \x03(\x0b\x32 .inventory.admin.v1.PartitionLag\x12\x19\n\x11\x64\x65\x61\x64_letter_count\x18\x04 \x01(\x05\x12\x34\n\tprocesses\x18\x05 \x03(\x0b\x32!.inventory.admin.v1.ReaderProcess\"P\n\rReaderProcess\x12\x0f\n\x07\x61\x64\x64ress\x18\x01 \x01(\t\x12.\n\x05state\x18\x02 \x01(\x0e\x32\x1f.inventory.admin.v1.ReaderState\"\\\n\x0cPartitionLag\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x10\n\x08position\x18\x03 \x01(\x03\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x03\x12\x0b\n\x03lag\x18\x05 \x01(\x03\"R\n\x0f\x43onnectorStatus\x12\r\n\x05state\x18\x01 \x01(\t\x12\x30\n\x05tasks\x18\x02 \x03(\x0b\x32!.inventory.admin.v1.ConnectorTask\">\n\rConnectorTask\x12\x0f\n\x07task_id\x18\x01 \x01(\x05\x12\r\n\x05state\x18\x02 \x01(\t\x12\r\n\x05\x63\x61use\x18\x03 \x01(\t\"V\n\nSlotStatus\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0e\n\x06\x61\x63tive\x18\x02 \x01(\x08\x12\x16\n\x0eretained_bytes\x18\x03 \x01(\x03\x12\x12\n\nwal_status\x18\x04 \x01(\t\".\n\x0fUnavailablePart\x12\x0c\n\x04part\x18\x01 \x01(\t\x12\r\n\x05\x63\x61use\x18\x02 \x01(\t\"m\n\x16ListDeadLettersRequest\x12\x1c\n\tpage_size\x18\x01 \x01(\x05\x42\t\xbaH\x06\x1a\x04\x18\x64(\x00\x12\x1b\n\npage_token\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x18\n\x06reader\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\"h\n\x17ListDeadLettersResponse\x12\x34\n\x0c\x64\x65\x61\x64_letters\x18\x01 \x03(\x0b\x32\x1e.inventory.admin.v1.DeadLetter\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xdc\x02\n\nDeadLetter\x12\x16\n\x0e\x64\x65\x61\x64_letter_id\x18\x01 \x01(\t\x12\x0e\n\x06reader\x18\x02 \x01(\t\x12\x30\n\x04kind\x18\x03 \x01(\x0e\x32\".inventory.admin.v1.DeadLetterKind\x12\r\n\x05\x65rror\x18\x04 \x01(\t\x12\r\n\x05topic\x18\x05 \x01(\t\x12\x11\n\tpartition\x18\x06 \x01(\x05\x12\x0e\n\x06offset\x18\x07 \x01(\x03\x12\x13\n\x0bretry_count\x18\x08 \x01(\x05\x12-\n\tfail_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x13\n\x0bvalue_bytes\x18\n \x01(\x03\x12\x38\n\x0btransaction\x18\x0b \x01(\x0b\x32!.inventory.journal.v1.TransactionH\x00\x12\x15\n\x0bundecodable\x18\x0c \x01(\x0cH\x00\x42\t\n\x07\x63ontent\"J\n\x18ReplayDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\"3\n\x19ReplayDeadLettersResponse\x12\x16\n\x0ereplayed_count\x18\x01 \x01(\x05\"g\n\x19\x44iscardDeadLettersRequest\x12.\n\x0f\x64\x65\x61\x64_letter_ids\x18\x01 \x03(\tB\x15\xbaH\x12\x92\x01\x0f\x08\x01\x10\x64\x18\x01\"\x07r\x05\x10\x01\x18\x80\x04\x12\x1a\n\x06reason\x18\x02 \x01(\tB\n\xbaH\x07r\x05\x10\x01\x18\xf4\x03\"5\n\x1a\x44iscardDeadLettersResponse\x12\x17\n\x0f\x64iscarded_count\x18\x01 \x01(\x05\"\x15\n\x13StartRebuildRequest\"D\n\x14StartRebuildResponse\x12,\n\x07rebuild\x18\x01 \x01(\x0b\x32\x1b.inventory.admin.v1.Rebuild\"\xfc\x01\n\x07Rebuild\x12\x12\n\ngeneration\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .inventory.admin.v1.RebuildState\x12\x0f\n\x07running\x18\x03 \x01(\x08\x12\x0c\n\x04kind\x18\x04 \x01(\t\x12\x11\n\trow_count\x18\x05 \x01(\x03\x12\r\n\x05\x61\x63tor\x18\x06 \x01(\t\x12.\n\nstart_time\x18\x07 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x65rror\x18\t \x01(\t\"\x1a\n\x18GetReconciliationRequest\"\xef\x01\n\x19GetReconciliationResponse\x12\x38\n\x07\x63urrent\x18\x01 \x01(\x0b\x32\'.inventory.admin.v1.ReconciliationCycle\x12\x35\n\x04last\x18\x02 \x01(\x0b\x32\'.inventory.admin.v1.ReconciliationCycle\x12\x13\n\x0b\x63ycle_count\x18\x03 \x01(\x03\x12\x37\n\x06totals\x18\x04 \x03(\x0b\x32\'.inventory.admin.v1.ReconciliationCount\x12\x13\n\x0bwaiting_for\x18\x05 \x01(\t\"\xcc\x01\n\x13ReconciliationCycle\x12.\n\nstart_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12,\n\x08\x65nd_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04step\x18\x03 \x01(\t\x12\x37\n\x06\x63ounts\x18\x04 \x03(\x0b\x32\'.inventory.admin.v1.ReconciliationCount\x12\x10\n\x08\x66indings\x18\x05 \x03(\t\"\x8e\x01\n\x13ReconciliationCount\x12\r\n\x05place\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x16\n\x0e\x63ompared_count\x18\x03 \x01(\x03\x12\x13\n\x0b\x64rift_count\x18\x04 \x01(\x03\x12\x16\n\x0erepaired_count\x18\x05 \x01(\x03\x12\x15\n\rretired_count\x18\x06 \x01(\x03*\xb4\x01\n\x0bReaderState\x12\x1c\n\x18READER_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14READER_STATE_READING\x10\x01\x12\x17\n\x13READER_STATE_HALTED\x10\x02\x12\x18\n\x14READER_STATE_WAITING\x10\x03\x12\x1c\n\x18READER_STATE_UNREACHABLE\x10\x04\x12\x1c\n\x18READER_STATE_STANDING_BY\x10\x05*\xda\x01\n\x0e\x44\x65\x61\x64LetterKind\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNSPECIFIED\x10\x00\x12 \n\x1c\x44\x45\x41\x44_LETTER_KIND_UNDECODABLE\x10\x01\x12!\n\x1d\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_TYPE\x10\x02\x12#\n\x1f\x44\x45\x41\x44_LETTER_KIND_UNKNOWN_SCHEMA\x10\x03\x12\x1e\n\x1a\x44\x45\x41\x44_LETTER_KIND_OVERSIZED\x10\x04\x12\x1c\n\x18\x44\x45\x41\x44_LETTER_KIND_REFUSED\x10\x05*\xec\x01\n\x0cRebuildState\x12\x1d\n\x19REBUILD_STATE_UNSPECIFIED\x10\x00\x12\x19\n\x15REBUILD_STATE_JOINING\x10\x01\x12\x19\n\x15REBUILD_STATE_COPYING\x10\x02\x12\x1b\n\x17REBUILD_STATE_COMPARING\x10\x03\x12\x1a\n\x16REBUILD_STATE_SWITCHED\x10\x04\x12\x1a\n\x16REBUILD_STATE_REMOVING\x10\x05\x12\x16\n\x12REBUILD_STATE_DONE\x10\x06\x12\x1a\n\x16REBUILD_STATE_GIVEN_UP\x10\x07\x32\xb5\x07\n\x0fPipelineService\x12\x8d\x01\n\x11GetPipelineStatus\x12,.inventory.admin.v1.GetPipelineStatusRequest\x1a-.inventory.admin.v1.GetPipelineStatusResponse\"\x1b\xc2\xda\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x0e\x12\x0c/v1/pipeline\x12\x93\x01\n\x0fListDeadLetters\x12*.inventory.admin.v1.ListDeadLettersRequest\x1a+.inventory.admin.v1.ListDeadLettersResponse\"\'\xc2\xda\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\x12\x18/v1/pipeline/deadLetters\x12\xa3\x01\n\x11ReplayDeadLetters\x12,.inventory.admin.v1.ReplayDeadLettersRequest\x1a-.inventory.admin.v1.ReplayDeadLettersResponse\"1\xc2\xda\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02$\"\x1f/v1/pipeline/deadLetters:replay:\x01*\x12\xa9\x01\n\x12\x44iscardDeadLetters\x12-.inventory.admin.v1.DiscardDeadLettersRequest\x1a..inventory.admin.v1.DiscardDeadLettersResponse\"4\xc2\xda\x18\x05\n\x01\x06\x10\x01\x82\xd3\xe4\x93\x02%\" /v1/pipeline/deadLetters:discard:\x01*\x12\x8a\x01\n\x0cStartRebuild\x12\'.inventory.admin.v1.StartRebuildRequest\x1a(.inventory.admin.v1.StartRebuildResponse\"\'\xc2\xda\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1a\"\x15/v1/pipeline/rebuilds:\x01*\x12\x9c\x01\n\x11GetReconciliation\x12,.inventory.admin.v1.GetReconciliationRequest\x1a-.inventory.admin.v1.GetReconciliationResponse\"*\xc2\xda\x18\x03\n\x01\x06\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/pipeline/reconciliationb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -49,69 +50,69 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DISCARDDEADLETTERSREQUEST'].fields_by_name['reason']._loaded_options = None
   _globals['_DISCARDDEADLETTERSREQUEST'].fields_by_name['reason']._serialized_options = b'\272H\007r\005\020\001\030\364\003'
   _globals['_PIPELINESERVICE'].methods_by_name['GetPipelineStatus']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['GetPipelineStatus']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['GetPipelineStatus']._serialized_options = b'\302\332\030\003\n\001\006\202\323\344\223\002\016\022\014/v1/pipeline'
   _globals['_PIPELINESERVICE'].methods_by_name['ListDeadLetters']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['ListDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006\202\323\344\223\002\032\022\030/v1/pipeline/deadLetters'
   _globals['_PIPELINESERVICE'].methods_by_name['ReplayDeadLetters']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['ReplayDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['ReplayDeadLetters']._serialized_options = b'\302\332\030\003\n\001\006\202\323\344\223\002$\"\037/v1/pipeline/deadLetters:replay:\001*'
   _globals['_PIPELINESERVICE'].methods_by_name['DiscardDeadLetters']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['DiscardDeadLetters']._serialized_options = b'\302\332\030\005\n\001\006\020\001'
+  _globals['_PIPELINESERVICE'].methods_by_name['DiscardDeadLetters']._serialized_options = b'\302\332\030\005\n\001\006\020\001\202\323\344\223\002%\" /v1/pipeline/deadLetters:discard:\001*'
   _globals['_PIPELINESERVICE'].methods_by_name['StartRebuild']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['StartRebuild']._serialized_options = b'\302\332\030\003\n\001\006'
+  _globals['_PIPELINESERVICE'].methods_by_name['StartRebuild']._serialized_options = b'\302\332\030\003\n\001\006\202\323\344\223\002\032\"\025/v1/pipeline/rebuilds:\001*'
   _globals['_PIPELINESERVICE'].methods_by_name['GetReconciliation']._loaded_options = None
-  _globals['_PIPELINESERVICE'].methods_by_name['GetReconciliation']._serialized_options = b'\302\332\030\003\n\001\006'
-  _globals['_READERSTATE']._serialized_start=3136
-  _globals['_READERSTATE']._serialized_end=3316
-  _globals['_DEADLETTERKIND']._serialized_start=3319
-  _globals['_DEADLETTERKIND']._serialized_end=3537
-  _globals['_REBUILDSTATE']._serialized_start=3540
-  _globals['_REBUILDSTATE']._serialized_end=3776
-  _globals['_GETPIPELINESTATUSREQUEST']._serialized_start=231
-  _globals['_GETPIPELINESTATUSREQUEST']._serialized_end=257
-  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_start=260
-  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_end=632
-  _globals['_READERSTATUS']._serialized_start=635
-  _globals['_READERSTATUS']._serialized_end=846
-  _globals['_READERPROCESS']._serialized_start=848
-  _globals['_READERPROCESS']._serialized_end=928
-  _globals['_PARTITIONLAG']._serialized_start=930
-  _globals['_PARTITIONLAG']._serialized_end=1022
-  _globals['_CONNECTORSTATUS']._serialized_start=1024
-  _globals['_CONNECTORSTATUS']._serialized_end=1106
-  _globals['_CONNECTORTASK']._serialized_start=1108
-  _globals['_CONNECTORTASK']._serialized_end=1170
-  _globals['_SLOTSTATUS']._serialized_start=1172
-  _globals['_SLOTSTATUS']._serialized_end=1258
-  _globals['_UNAVAILABLEPART']._serialized_start=1260
-  _globals['_UNAVAILABLEPART']._serialized_end=1306
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1308
-  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1417
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1419
-  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1523
-  _globals['_DEADLETTER']._serialized_start=1526
-  _globals['_DEADLETTER']._serialized_end=1874
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1876
-  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1950
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1952
-  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=2003
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=2005
-  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=2108
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=2110
-  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=2163
-  _globals['_STARTREBUILDREQUEST']._serialized_start=2165
-  _globals['_STARTREBUILDREQUEST']._serialized_end=2186
-  _globals['_STARTREBUILDRESPONSE']._serialized_start=2188
-  _globals['_STARTREBUILDRESPONSE']._serialized_end=2256
-  _globals['_REBUILD']._serialized_start=2259
-  _globals['_REBUILD']._serialized_end=2511
-  _globals['_GETRECONCILIATIONREQUEST']._serialized_start=2513
-  _globals['_GETRECONCILIATIONREQUEST']._serialized_end=2539
-  _globals['_GETRECONCILIATIONRESPONSE']._serialized_start=2542
-  _globals['_GETRECONCILIATIONRESPONSE']._serialized_end=2781
-  _globals['_RECONCILIATIONCYCLE']._serialized_start=2784
-  _globals['_RECONCILIATIONCYCLE']._serialized_end=2988
-  _globals['_RECONCILIATIONCOUNT']._serialized_start=2991
-  _globals['_RECONCILIATIONCOUNT']._serialized_end=3133
-  _globals['_PIPELINESERVICE']._serialized_start=3779
-  _globals['_PIPELINESERVICE']._serialized_end=4518
+  _globals['_PIPELINESERVICE'].methods_by_name['GetReconciliation']._serialized_options = b'\302\332\030\003\n\001\006\202\323\344\223\002\035\022\033/v1/pipeline/reconciliation'
+  _globals['_READERSTATE']._serialized_start=3166
+  _globals['_READERSTATE']._serialized_end=3346
+  _globals['_DEADLETTERKIND']._serialized_start=3349
+  _globals['_DEADLETTERKIND']._serialized_end=3567
+  _globals['_REBUILDSTATE']._serialized_start=3570
+  _globals['_REBUILDSTATE']._serialized_end=3806
+  _globals['_GETPIPELINESTATUSREQUEST']._serialized_start=261
+  _globals['_GETPIPELINESTATUSREQUEST']._serialized_end=287
+  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_start=290
+  _globals['_GETPIPELINESTATUSRESPONSE']._serialized_end=662
+  _globals['_READERSTATUS']._serialized_start=665
+  _globals['_READERSTATUS']._serialized_end=876
+  _globals['_READERPROCESS']._serialized_start=878
+  _globals['_READERPROCESS']._serialized_end=958
+  _globals['_PARTITIONLAG']._serialized_start=960
+  _globals['_PARTITIONLAG']._serialized_end=1052
+  _globals['_CONNECTORSTATUS']._serialized_start=1054
+  _globals['_CONNECTORSTATUS']._serialized_end=1136
+  _globals['_CONNECTORTASK']._serialized_start=1138
+  _globals['_CONNECTORTASK']._serialized_end=1200
+  _globals['_SLOTSTATUS']._serialized_start=1202
+  _globals['_SLOTSTATUS']._serialized_end=1288
+  _globals['_UNAVAILABLEPART']._serialized_start=1290
+  _globals['_UNAVAILABLEPART']._serialized_end=1336
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_start=1338
+  _globals['_LISTDEADLETTERSREQUEST']._serialized_end=1447
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_start=1449
+  _globals['_LISTDEADLETTERSRESPONSE']._serialized_end=1553
+  _globals['_DEADLETTER']._serialized_start=1556
+  _globals['_DEADLETTER']._serialized_end=1904
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_start=1906
+  _globals['_REPLAYDEADLETTERSREQUEST']._serialized_end=1980
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_start=1982
+  _globals['_REPLAYDEADLETTERSRESPONSE']._serialized_end=2033
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_start=2035
+  _globals['_DISCARDDEADLETTERSREQUEST']._serialized_end=2138
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_start=2140
+  _globals['_DISCARDDEADLETTERSRESPONSE']._serialized_end=2193
+  _globals['_STARTREBUILDREQUEST']._serialized_start=2195
+  _globals['_STARTREBUILDREQUEST']._serialized_end=2216
+  _globals['_STARTREBUILDRESPONSE']._serialized_start=2218
+  _globals['_STARTREBUILDRESPONSE']._serialized_end=2286
+  _globals['_REBUILD']._serialized_start=2289
+  _globals['_REBUILD']._serialized_end=2541
+  _globals['_GETRECONCILIATIONREQUEST']._serialized_start=2543
+  _globals['_GETRECONCILIATIONREQUEST']._serialized_end=2569
+  _globals['_GETRECONCILIATIONRESPONSE']._serialized_start=2572
+  _globals['_GETRECONCILIATIONRESPONSE']._serialized_end=2811
+  _globals['_RECONCILIATIONCYCLE']._serialized_start=2814
+  _globals['_RECONCILIATIONCYCLE']._serialized_end=3018
+  _globals['_RECONCILIATIONCOUNT']._serialized_start=3021
+  _globals['_RECONCILIATIONCOUNT']._serialized_end=3163
+  _globals['_PIPELINESERVICE']._serialized_start=3809
+  _globals['_PIPELINESERVICE']._serialized_end=4758
 # @@protoc_insertion_point(module_scope)

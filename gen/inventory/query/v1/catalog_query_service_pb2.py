@@ -23,13 +23,14 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from inventory.query.v1 import consistency_pb2 as inventory_dot_query_dot_v1_dot_consistency__pb2
 from inventory.type.v1 import access_pb2 as inventory_dot_type_dot_v1_dot_access__pb2
 from inventory.type.v1 import item_pb2 as inventory_dot_type_dot_v1_dot_item__pb2
 from inventory.type.v1 import location_pb2 as inventory_dot_type_dot_v1_dot_location__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.inventory/query/v1/catalog_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$inventory/query/v1/consistency.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\"\x82\x01\n\x0eGetItemRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"j\n\x0fGetItemResponse\x12%\n\x04item\x18\x01 \x01(\x0b\x32\x17.inventory.type.v1.Item\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xf0\x01\n\x10ListItemsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12.\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1e.inventory.query.v1.ItemFilter\x12\x39\n\x08order_by\x18\x04 \x01(\x0e\x32\x1d.inventory.query.v1.ItemOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xd3\x02\n\nItemFilter\x12(\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12\"\n\x03tag\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x18@2\x0c^[^\\p{Cc}]*$\x12\x34\n\x07\x62\x61rcode\x18\x03 \x01(\tB#\xbaH r\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\xd8\x01\x01\x12\x41\n\nparent_sku\x18\x04 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12?\n\x06states\x18\x05 \x03(\x0e\x32\x1c.inventory.type.v1.ItemStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x05kinds\x18\x06 \x03(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\"\x86\x01\n\x11ListItemsResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.inventory.type.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8e\x01\n\x12GetLocationRequest\x12\x42\n\x0blocation_id\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"v\n\x13GetLocationResponse\x12-\n\x08location\x18\x01 \x01(\x0b\x32\x1b.inventory.type.v1.Location\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xfc\x01\n\x14ListLocationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.LocationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.LocationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfd\x01\n\x0eLocationFilter\x12\x41\n\x05kinds\x18\x01 \x03(\x0e\x32\x1f.inventory.type.v1.LocationKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x06states\x18\x02 \x03(\x0e\x32 .inventory.type.v1.LocationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x13ships_online_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12)\n\x0bregion_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x42\x16\n\x14_ships_online_orders\"\x92\x01\n\x15ListLocationsResponse\x12.\n\tlocations\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*P\n\tItemOrder\x12\x1a\n\x16ITEM_ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eITEM_ORDER_SKU\x10\x01\x12\x13\n\x0fITEM_ORDER_NAME\x10\x02*\x85\x01\n\rLocationOrder\x12\x1e\n\x1aLOCATION_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aLOCATION_ORDER_LOCATION_ID\x10\x01\x12\x17\n\x13LOCATION_ORDER_NAME\x10\x02\x12\x1b\n\x17LOCATION_ORDER_PRIORITY\x10\x03\x32\xbd\x03\n\x13\x43\x61talogQueryService\x12_\n\x07GetItem\x12\".inventory.query.v1.GetItemRequest\x1a#.inventory.query.v1.GetItemResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12\x65\n\tListItems\x12$.inventory.query.v1.ListItemsRequest\x1a%.inventory.query.v1.ListItemsResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12k\n\x0bGetLocation\x12&.inventory.query.v1.GetLocationRequest\x1a\'.inventory.query.v1.GetLocationResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12q\n\rListLocations\x12(.inventory.query.v1.ListLocationsRequest\x1a).inventory.query.v1.ListLocationsResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n.inventory/query/v1/catalog_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$inventory/query/v1/consistency.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\"\x82\x01\n\x0eGetItemRequest\x12:\n\x03sku\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"j\n\x0fGetItemResponse\x12%\n\x04item\x18\x01 \x01(\x0b\x32\x17.inventory.type.v1.Item\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xf0\x01\n\x10ListItemsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12.\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1e.inventory.query.v1.ItemFilter\x12\x39\n\x08order_by\x18\x04 \x01(\x0e\x32\x1d.inventory.query.v1.ItemOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xd3\x02\n\nItemFilter\x12(\n\x08\x63\x61tegory\x18\x01 \x01(\tB\x16\xbaH\x13r\x11\x18\xc8\x01\x32\x0c^[^\\p{Cc}]*$\x12\"\n\x03tag\x18\x02 \x01(\tB\x15\xbaH\x12r\x10\x18@2\x0c^[^\\p{Cc}]*$\x12\x34\n\x07\x62\x61rcode\x18\x03 \x01(\tB#\xbaH r\x1b\x32\x19^([0-9]{8}|[0-9]{12,14})$\xd8\x01\x01\x12\x41\n\nparent_sku\x18\x04 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12?\n\x06states\x18\x05 \x03(\x0e\x32\x1c.inventory.type.v1.ItemStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12=\n\x05kinds\x18\x06 \x03(\x0e\x32\x1b.inventory.type.v1.ItemKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\"\x86\x01\n\x11ListItemsResponse\x12&\n\x05items\x18\x01 \x03(\x0b\x32\x17.inventory.type.v1.Item\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x8e\x01\n\x12GetLocationRequest\x12\x42\n\x0blocation_id\x18\x01 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xc8\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"v\n\x13GetLocationResponse\x12-\n\x08location\x18\x01 \x01(\x0b\x32\x1b.inventory.type.v1.Location\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xfc\x01\n\x14ListLocationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.LocationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.LocationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfd\x01\n\x0eLocationFilter\x12\x41\n\x05kinds\x18\x01 \x03(\x0e\x32\x1f.inventory.type.v1.LocationKindB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12\x43\n\x06states\x18\x02 \x03(\x0e\x32 .inventory.type.v1.LocationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12 \n\x13ships_online_orders\x18\x03 \x01(\x08H\x00\x88\x01\x01\x12)\n\x0bregion_code\x18\x04 \x01(\tB\x14\xbaH\x11r\x0c\x32\n^[A-Z]{2}$\xd8\x01\x01\x42\x16\n\x14_ships_online_orders\"\x92\x01\n\x15ListLocationsResponse\x12.\n\tlocations\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*P\n\tItemOrder\x12\x1a\n\x16ITEM_ORDER_UNSPECIFIED\x10\x00\x12\x12\n\x0eITEM_ORDER_SKU\x10\x01\x12\x13\n\x0fITEM_ORDER_NAME\x10\x02*\x85\x01\n\rLocationOrder\x12\x1e\n\x1aLOCATION_ORDER_UNSPECIFIED\x10\x00\x12\x1e\n\x1aLOCATION_ORDER_LOCATION_ID\x10\x01\x12\x17\n\x13LOCATION_ORDER_NAME\x10\x02\x12\x1b\n\x17LOCATION_ORDER_PRIORITY\x10\x03\x32\x9f\x04\n\x13\x43\x61talogQueryService\x12v\n\x07GetItem\x12\".inventory.query.v1.GetItemRequest\x1a#.inventory.query.v1.GetItemResponse\"\"\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/items/{sku}\x12v\n\tListItems\x12$.inventory.query.v1.ListItemsRequest\x1a%.inventory.query.v1.ListItemsResponse\"\x1c\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x0b\x12\t/v1/items\x12\x8e\x01\n\x0bGetLocation\x12&.inventory.query.v1.GetLocationRequest\x1a\'.inventory.query.v1.GetLocationResponse\".\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/locations/{location_id}\x12\x86\x01\n\rListLocations\x12(.inventory.query.v1.ListLocationsRequest\x1a).inventory.query.v1.ListLocationsResponse\" \xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/locationsb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -71,37 +72,37 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_LOCATIONFILTER'].fields_by_name['region_code']._loaded_options = None
   _globals['_LOCATIONFILTER'].fields_by_name['region_code']._serialized_options = b'\272H\021r\0142\n^[A-Z]{2}$\330\001\001'
   _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetItem']._loaded_options = None
-  _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetItem']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetItem']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\021\022\017/v1/items/{sku}'
   _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListItems']._loaded_options = None
-  _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListItems']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListItems']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\013\022\t/v1/items'
   _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetLocation']._loaded_options = None
-  _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetLocation']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_CATALOGQUERYSERVICE'].methods_by_name['GetLocation']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\035\022\033/v1/locations/{location_id}'
   _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListLocations']._loaded_options = None
-  _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListLocations']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
-  _globals['_ITEMORDER']._serialized_start=2121
-  _globals['_ITEMORDER']._serialized_end=2201
-  _globals['_LOCATIONORDER']._serialized_start=2204
-  _globals['_LOCATIONORDER']._serialized_end=2337
-  _globals['_GETITEMREQUEST']._serialized_start=234
-  _globals['_GETITEMREQUEST']._serialized_end=364
-  _globals['_GETITEMRESPONSE']._serialized_start=366
-  _globals['_GETITEMRESPONSE']._serialized_end=472
-  _globals['_LISTITEMSREQUEST']._serialized_start=475
-  _globals['_LISTITEMSREQUEST']._serialized_end=715
-  _globals['_ITEMFILTER']._serialized_start=718
-  _globals['_ITEMFILTER']._serialized_end=1057
-  _globals['_LISTITEMSRESPONSE']._serialized_start=1060
-  _globals['_LISTITEMSRESPONSE']._serialized_end=1194
-  _globals['_GETLOCATIONREQUEST']._serialized_start=1197
-  _globals['_GETLOCATIONREQUEST']._serialized_end=1339
-  _globals['_GETLOCATIONRESPONSE']._serialized_start=1341
-  _globals['_GETLOCATIONRESPONSE']._serialized_end=1459
-  _globals['_LISTLOCATIONSREQUEST']._serialized_start=1462
-  _globals['_LISTLOCATIONSREQUEST']._serialized_end=1714
-  _globals['_LOCATIONFILTER']._serialized_start=1717
-  _globals['_LOCATIONFILTER']._serialized_end=1970
-  _globals['_LISTLOCATIONSRESPONSE']._serialized_start=1973
-  _globals['_LISTLOCATIONSRESPONSE']._serialized_end=2119
-  _globals['_CATALOGQUERYSERVICE']._serialized_start=2340
-  _globals['_CATALOGQUERYSERVICE']._serialized_end=2785
+  _globals['_CATALOGQUERYSERVICE'].methods_by_name['ListLocations']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\017\022\r/v1/locations'
+  _globals['_ITEMORDER']._serialized_start=2151
+  _globals['_ITEMORDER']._serialized_end=2231
+  _globals['_LOCATIONORDER']._serialized_start=2234
+  _globals['_LOCATIONORDER']._serialized_end=2367
+  _globals['_GETITEMREQUEST']._serialized_start=264
+  _globals['_GETITEMREQUEST']._serialized_end=394
+  _globals['_GETITEMRESPONSE']._serialized_start=396
+  _globals['_GETITEMRESPONSE']._serialized_end=502
+  _globals['_LISTITEMSREQUEST']._serialized_start=505
+  _globals['_LISTITEMSREQUEST']._serialized_end=745
+  _globals['_ITEMFILTER']._serialized_start=748
+  _globals['_ITEMFILTER']._serialized_end=1087
+  _globals['_LISTITEMSRESPONSE']._serialized_start=1090
+  _globals['_LISTITEMSRESPONSE']._serialized_end=1224
+  _globals['_GETLOCATIONREQUEST']._serialized_start=1227
+  _globals['_GETLOCATIONREQUEST']._serialized_end=1369
+  _globals['_GETLOCATIONRESPONSE']._serialized_start=1371
+  _globals['_GETLOCATIONRESPONSE']._serialized_end=1489
+  _globals['_LISTLOCATIONSREQUEST']._serialized_start=1492
+  _globals['_LISTLOCATIONSREQUEST']._serialized_end=1744
+  _globals['_LOCATIONFILTER']._serialized_start=1747
+  _globals['_LOCATIONFILTER']._serialized_end=2000
+  _globals['_LISTLOCATIONSRESPONSE']._serialized_start=2003
+  _globals['_LISTLOCATIONSRESPONSE']._serialized_end=2149
+  _globals['_CATALOGQUERYSERVICE']._serialized_start=2370
+  _globals['_CATALOGQUERYSERVICE']._serialized_end=2913
 # @@protoc_insertion_point(module_scope)

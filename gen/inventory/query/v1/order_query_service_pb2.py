@@ -23,6 +23,7 @@ _sym_db = _symbol_database.Default()
 
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
+from google.api import annotations_pb2 as google_dot_api_dot_annotations__pb2
 from inventory.query.v1 import consistency_pb2 as inventory_dot_query_dot_v1_dot_consistency__pb2
 from inventory.query.v1 import time_range_pb2 as inventory_dot_query_dot_v1_dot_time__range__pb2
 from inventory.type.v1 import access_pb2 as inventory_dot_type_dot_v1_dot_access__pb2
@@ -31,7 +32,7 @@ from inventory.type.v1 import reservation_pb2 as inventory_dot_type_dot_v1_dot_r
 from inventory.type.v1 import transfer_pb2 as inventory_dot_type_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/order_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a$inventory/query/v1/consistency.proto\x1a#inventory/query/v1/time_range.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1dinventory/type/v1/order.proto\x1a#inventory/type/v1/reservation.proto\x1a inventory/type/v1/transfer.proto\"o\n\x15GetReservationRequest\x12 \n\x0ereservation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\x7f\n\x16GetReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.inventory.type.v1.Reservation\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x82\x02\n\x17ListReservationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x35\n\x06\x66ilter\x18\x03 \x01(\x0b\x32%.inventory.query.v1.ReservationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xf1\x02\n\x11ReservationFilter\x12\x46\n\x06states\x18\x01 \x03(\x0e\x32#.inventory.type.v1.ReservationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x35\n\x07\x63hannel\x18\x05 \x01(\tB$\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,31}$\xd8\x01\x01\x12\x32\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\"\x9b\x01\n\x18ListReservationsResponse\x12\x34\n\x0creservations\x18\x01 \x03(\x0b\x32\x1e.inventory.type.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"c\n\x0fGetOrderRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"m\n\x10GetOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.inventory.type.v1.Order\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xf6\x01\n\x11ListOrdersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.inventory.query.v1.OrderFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfa\x02\n\x0bOrderFilter\x12@\n\x06states\x18\x01 \x03(\x0e\x32\x1d.inventory.type.v1.OrderStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x35\n\x07\x63hannel\x18\x05 \x01(\tB$\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,31}$\xd8\x01\x01\x12\x32\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\x12\x13\n\x0b\x62\x61\x63kordered\x18\x07 \x01(\x08\"\x89\x01\n\x12ListOrdersResponse\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.inventory.type.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"i\n\x12GetTransferRequest\x12\x1d\n\x0btransfer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"v\n\x13GetTransferResponse\x12-\n\x08transfer\x18\x01 \x01(\x0b\x32\x1b.inventory.type.v1.Transfer\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xfc\x01\n\x14ListTransfersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.TransferFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xcc\x03\n\x0eTransferFilter\x12\x43\n\x06states\x18\x01 \x03(\x0e\x32 .inventory.type.v1.TransferStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12I\n\x12source_location_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12N\n\x17\x64\x65stination_location_id\x18\x04 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12?\n\x08supplier\x18\x05 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x06 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x32\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\"\x92\x01\n\x15ListTransfersResponse\x12.\n\ttransfers\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*q\n\rCreationOrder\x12\x1e\n\x1a\x43REATION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43REATION_ORDER_NEWEST_FIRST\x10\x01\x12\x1f\n\x1b\x43REATION_ORDER_OLDEST_FIRST\x10\x02\x32\xb3\x05\n\x11OrderQueryService\x12t\n\x0eGetReservation\x12).inventory.query.v1.GetReservationRequest\x1a*.inventory.query.v1.GetReservationResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12z\n\x10ListReservations\x12+.inventory.query.v1.ListReservationsRequest\x1a,.inventory.query.v1.ListReservationsResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12\x62\n\x08GetOrder\x12#.inventory.query.v1.GetOrderRequest\x1a$.inventory.query.v1.GetOrderResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12h\n\nListOrders\x12%.inventory.query.v1.ListOrdersRequest\x1a&.inventory.query.v1.ListOrdersResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12k\n\x0bGetTransfer\x12&.inventory.query.v1.GetTransferRequest\x1a\'.inventory.query.v1.GetTransferResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x12q\n\rListTransfers\x12(.inventory.query.v1.ListTransfersRequest\x1a).inventory.query.v1.ListTransfersResponse\"\x0b\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n,inventory/query/v1/order_query_service.proto\x12\x12inventory.query.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x1cgoogle/api/annotations.proto\x1a$inventory/query/v1/consistency.proto\x1a#inventory/query/v1/time_range.proto\x1a\x1einventory/type/v1/access.proto\x1a\x1dinventory/type/v1/order.proto\x1a#inventory/type/v1/reservation.proto\x1a inventory/type/v1/transfer.proto\"o\n\x15GetReservationRequest\x12 \n\x0ereservation_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\x7f\n\x16GetReservationResponse\x12\x33\n\x0breservation\x18\x01 \x01(\x0b\x32\x1e.inventory.type.v1.Reservation\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\x82\x02\n\x17ListReservationsRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x35\n\x06\x66ilter\x18\x03 \x01(\x0b\x32%.inventory.query.v1.ReservationFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xf1\x02\n\x11ReservationFilter\x12\x46\n\x06states\x18\x01 \x03(\x0e\x32#.inventory.type.v1.ReservationStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x35\n\x07\x63hannel\x18\x05 \x01(\tB$\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,31}$\xd8\x01\x01\x12\x32\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\"\x9b\x01\n\x18ListReservationsResponse\x12\x34\n\x0creservations\x18\x01 \x03(\x0b\x32\x1e.inventory.type.v1.Reservation\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"c\n\x0fGetOrderRequest\x12\x1a\n\x08order_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"m\n\x10GetOrderResponse\x12\'\n\x05order\x18\x01 \x01(\x0b\x32\x18.inventory.type.v1.Order\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xf6\x01\n\x11ListOrdersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12/\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\x1f.inventory.query.v1.OrderFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xfa\x02\n\x0bOrderFilter\x12@\n\x06states\x18\x01 \x03(\x0e\x32\x1d.inventory.type.v1.OrderStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12\x42\n\x0blocation_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x04 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x35\n\x07\x63hannel\x18\x05 \x01(\tB$\xbaH!r\x1c\x32\x1a^[a-z0-9][a-z0-9_-]{0,31}$\xd8\x01\x01\x12\x32\n\x0b\x63reate_time\x18\x06 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\x12\x13\n\x0b\x62\x61\x63kordered\x18\x07 \x01(\x08\"\x89\x01\n\x12ListOrdersResponse\x12(\n\x06orders\x18\x01 \x03(\x0b\x32\x18.inventory.type.v1.Order\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"i\n\x12GetTransferRequest\x12\x1d\n\x0btransfer_id\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\xb0\x01\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"v\n\x13GetTransferResponse\x12-\n\x08transfer\x18\x01 \x01(\x0b\x32\x1b.inventory.type.v1.Transfer\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness\"\xfc\x01\n\x14ListTransfersRequest\x12\x1d\n\tpage_size\x18\x01 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\x12\x1c\n\npage_token\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\x12\x32\n\x06\x66ilter\x18\x03 \x01(\x0b\x32\".inventory.query.v1.TransferFilter\x12=\n\x08order_by\x18\x04 \x01(\x0e\x32!.inventory.query.v1.CreationOrderB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x34\n\x0b\x63onsistency\x18\x0f \x01(\x0b\x32\x1f.inventory.query.v1.Consistency\"\xcc\x03\n\x0eTransferFilter\x12\x43\n\x06states\x18\x01 \x03(\x0e\x32 .inventory.type.v1.TransferStateB\x11\xbaH\x0e\x92\x01\x0b\x10\n\"\x07\x82\x01\x04\x10\x01 \x00\x12:\n\x03sku\x18\x02 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12I\n\x12source_location_id\x18\x03 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12N\n\x17\x64\x65stination_location_id\x18\x04 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12?\n\x08supplier\x18\x05 \x01(\tB-\xbaH*r%2#^[A-Za-z0-9][A-Za-z0-9._:/-]{0,63}$\xd8\x01\x01\x12)\n\treference\x18\x06 \x01(\tB\x16\xbaH\x13r\x11\x18\x80\x01\x32\x0c^[^\\p{Cc}]*$\x12\x32\n\x0b\x63reate_time\x18\x07 \x01(\x0b\x32\x1d.inventory.query.v1.TimeRange\"\x92\x01\n\x15ListTransfersResponse\x12.\n\ttransfers\x18\x01 \x03(\x0b\x32\x1b.inventory.type.v1.Transfer\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\x30\n\tfreshness\x18\x0f \x01(\x0b\x32\x1d.inventory.query.v1.Freshness*q\n\rCreationOrder\x12\x1e\n\x1a\x43REATION_ORDER_UNSPECIFIED\x10\x00\x12\x1f\n\x1b\x43REATION_ORDER_NEWEST_FIRST\x10\x01\x12\x1f\n\x1b\x43REATION_ORDER_OLDEST_FIRST\x10\x02\x32\xdf\x06\n\x11OrderQueryService\x12\x9d\x01\n\x0eGetReservation\x12).inventory.query.v1.GetReservationRequest\x1a*.inventory.query.v1.GetReservationResponse\"4\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02#\x12!/v1/reservations/{reservation_id}\x12\x92\x01\n\x10ListReservations\x12+.inventory.query.v1.ListReservationsRequest\x1a,.inventory.query.v1.ListReservationsResponse\"#\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/reservations\x12\x7f\n\x08GetOrder\x12#.inventory.query.v1.GetOrderRequest\x1a$.inventory.query.v1.GetOrderResponse\"(\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x17\x12\x15/v1/orders/{order_id}\x12z\n\nListOrders\x12%.inventory.query.v1.ListOrdersRequest\x1a&.inventory.query.v1.ListOrdersResponse\"\x1d\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x0c\x12\n/v1/orders\x12\x8e\x01\n\x0bGetTransfer\x12&.inventory.query.v1.GetTransferRequest\x1a\'.inventory.query.v1.GetTransferResponse\".\xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/transfers/{transfer_id}\x12\x86\x01\n\rListTransfers\x12(.inventory.query.v1.ListTransfersRequest\x1a).inventory.query.v1.ListTransfersResponse\" \xc2\xda\x18\x07\n\x05\x01\x02\x03\x04\x05\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/transfersb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -95,49 +96,49 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_TRANSFERFILTER'].fields_by_name['reference']._loaded_options = None
   _globals['_TRANSFERFILTER'].fields_by_name['reference']._serialized_options = b'\272H\023r\021\030\200\0012\014^[^\\p{Cc}]*$'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['GetReservation']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetReservation']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002#\022!/v1/reservations/{reservation_id}'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['ListReservations']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListReservations']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListReservations']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\022\022\020/v1/reservations'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['GetOrder']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetOrder']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\027\022\025/v1/orders/{order_id}'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['ListOrders']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListOrders']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\014\022\n/v1/orders'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['GetTransfer']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetTransfer']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['GetTransfer']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\035\022\033/v1/transfers/{transfer_id}'
   _globals['_ORDERQUERYSERVICE'].methods_by_name['ListTransfers']._loaded_options = None
-  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListTransfers']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005'
-  _globals['_CREATIONORDER']._serialized_start=3415
-  _globals['_CREATIONORDER']._serialized_end=3528
-  _globals['_GETRESERVATIONREQUEST']._serialized_start=306
-  _globals['_GETRESERVATIONREQUEST']._serialized_end=417
-  _globals['_GETRESERVATIONRESPONSE']._serialized_start=419
-  _globals['_GETRESERVATIONRESPONSE']._serialized_end=546
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=549
-  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=807
-  _globals['_RESERVATIONFILTER']._serialized_start=810
-  _globals['_RESERVATIONFILTER']._serialized_end=1179
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=1182
-  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=1337
-  _globals['_GETORDERREQUEST']._serialized_start=1339
-  _globals['_GETORDERREQUEST']._serialized_end=1438
-  _globals['_GETORDERRESPONSE']._serialized_start=1440
-  _globals['_GETORDERRESPONSE']._serialized_end=1549
-  _globals['_LISTORDERSREQUEST']._serialized_start=1552
-  _globals['_LISTORDERSREQUEST']._serialized_end=1798
-  _globals['_ORDERFILTER']._serialized_start=1801
-  _globals['_ORDERFILTER']._serialized_end=2179
-  _globals['_LISTORDERSRESPONSE']._serialized_start=2182
-  _globals['_LISTORDERSRESPONSE']._serialized_end=2319
-  _globals['_GETTRANSFERREQUEST']._serialized_start=2321
-  _globals['_GETTRANSFERREQUEST']._serialized_end=2426
-  _globals['_GETTRANSFERRESPONSE']._serialized_start=2428
-  _globals['_GETTRANSFERRESPONSE']._serialized_end=2546
-  _globals['_LISTTRANSFERSREQUEST']._serialized_start=2549
-  _globals['_LISTTRANSFERSREQUEST']._serialized_end=2801
-  _globals['_TRANSFERFILTER']._serialized_start=2804
-  _globals['_TRANSFERFILTER']._serialized_end=3264
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=3267
-  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3413
-  _globals['_ORDERQUERYSERVICE']._serialized_start=3531
-  _globals['_ORDERQUERYSERVICE']._serialized_end=4222
+  _globals['_ORDERQUERYSERVICE'].methods_by_name['ListTransfers']._serialized_options = b'\302\332\030\007\n\005\001\002\003\004\005\202\323\344\223\002\017\022\r/v1/transfers'
+  _globals['_CREATIONORDER']._serialized_start=3445
+  _globals['_CREATIONORDER']._serialized_end=3558
+  _globals['_GETRESERVATIONREQUEST']._serialized_start=336
+  _globals['_GETRESERVATIONREQUEST']._serialized_end=447
+  _globals['_GETRESERVATIONRESPONSE']._serialized_start=449
+  _globals['_GETRESERVATIONRESPONSE']._serialized_end=576
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_start=579
+  _globals['_LISTRESERVATIONSREQUEST']._serialized_end=837
+  _globals['_RESERVATIONFILTER']._serialized_start=840
+  _globals['_RESERVATIONFILTER']._serialized_end=1209
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_start=1212
+  _globals['_LISTRESERVATIONSRESPONSE']._serialized_end=1367
+  _globals['_GETORDERREQUEST']._serialized_start=1369
+  _globals['_GETORDERREQUEST']._serialized_end=1468
+  _globals['_GETORDERRESPONSE']._serialized_start=1470
+  _globals['_GETORDERRESPONSE']._serialized_end=1579
+  _globals['_LISTORDERSREQUEST']._serialized_start=1582
+  _globals['_LISTORDERSREQUEST']._serialized_end=1828
+  _globals['_ORDERFILTER']._serialized_start=1831
+  _globals['_ORDERFILTER']._serialized_end=2209
+  _globals['_LISTORDERSRESPONSE']._serialized_start=2212
+  _globals['_LISTORDERSRESPONSE']._serialized_end=2349
+  _globals['_GETTRANSFERREQUEST']._serialized_start=2351
+  _globals['_GETTRANSFERREQUEST']._serialized_end=2456
+  _globals['_GETTRANSFERRESPONSE']._serialized_start=2458
+  _globals['_GETTRANSFERRESPONSE']._serialized_end=2576
+  _globals['_LISTTRANSFERSREQUEST']._serialized_start=2579
+  _globals['_LISTTRANSFERSREQUEST']._serialized_end=2831
+  _globals['_TRANSFERFILTER']._serialized_start=2834
+  _globals['_TRANSFERFILTER']._serialized_end=3294
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_start=3297
+  _globals['_LISTTRANSFERSRESPONSE']._serialized_end=3443
+  _globals['_ORDERQUERYSERVICE']._serialized_start=3561
+  _globals['_ORDERQUERYSERVICE']._serialized_end=4424
 # @@protoc_insertion_point(module_scope)
