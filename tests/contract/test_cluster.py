@@ -21,7 +21,7 @@ from query_svc.read_model import (
     connect_writer,
 )
 from query_svc.read_model.keys import GENERATION, Keys
-from tests.redis_cluster import RedisCluster, redis_cluster
+from tests.redis_cluster import RedisCluster, redis_cluster, until
 from tests.redis_server import RedisServer, binaries, free_port, redis_server
 from tests.stock import level
 
@@ -212,3 +212,11 @@ def _name(node: RedisServer) -> str:
 async def _replicated(node: RedisServer) -> bool:
     with node.client() as client:
         return bool(client.info("replication")["role"] == "slave")
+
+
+def test_what_a_client_of_the_tests_has_opened_it_closes(cluster: RedisCluster) -> None:
+    with cluster.client() as client:
+        client.flushall()
+    for node in cluster.primaries:
+        with node.client() as other:
+            until(lambda: len(other.client_list(_type="normal")) == 1)
