@@ -76,5 +76,6 @@ async def test_what_callers_bring_along_is_in_no_log(stack: RunningStack) -> Non
     secrets = [value for value in credentials.load(stack.home).values() if value]
     hidden = [name, bearer.rpartition(".")[2], bearer[-20:], forged.rpartition(".")[2], *secrets]
     assert [(file, one[:12]) for file, text in told.items() for one in hidden if one in text] == []
-    for line in told["edge-access.log"].splitlines():
+    # But for the last line, of which a part may be written.
+    for line in told["edge-access.log"].split("\n")[:-1]:
         assert json.loads(line)["peer"] in {"127.0.0.0/24", None}
