@@ -49,13 +49,13 @@ MALFORMED = "http2."
 DOMAIN = "inventory"
 _REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys())  # noqa: SIM118 - no mapping
 _CODES: Mapping[int, str] = {code.value[0]: code.name for code in StatusCode}
-# As gRPC maps what is no answer of gRPC's.
+# What is no answer of gRPC's: of calls over HTTP.
 _OF_HTTP: Mapping[int, StatusCode] = {
-    HTTPStatus.BAD_REQUEST: StatusCode.INTERNAL,
+    HTTPStatus.BAD_REQUEST: StatusCode.INVALID_ARGUMENT,
     HTTPStatus.UNAUTHORIZED: StatusCode.UNAUTHENTICATED,
     HTTPStatus.FORBIDDEN: StatusCode.PERMISSION_DENIED,
     HTTPStatus.NOT_FOUND: StatusCode.UNIMPLEMENTED,
-    HTTPStatus.TOO_MANY_REQUESTS: StatusCode.UNAVAILABLE,
+    HTTPStatus.TOO_MANY_REQUESTS: StatusCode.RESOURCE_EXHAUSTED,
     HTTPStatus.BAD_GATEWAY: StatusCode.UNAVAILABLE,
     HTTPStatus.SERVICE_UNAVAILABLE: StatusCode.UNAVAILABLE,
     HTTPStatus.GATEWAY_TIMEOUT: StatusCode.UNAVAILABLE,

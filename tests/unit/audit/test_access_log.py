@@ -62,6 +62,8 @@ def test_an_entry_says_who_from_where_what_and_why() -> None:
         ({"status_details": b64encode(b"\xff\xff").decode()}, "UNAUTHENTICATED"),
         ({"grpc_status": "99"}, "UNKNOWN"),
         ({"grpc_status": "-", "http_status": "404"}, "UNIMPLEMENTED"),
+        ({"grpc_status": "-", "http_status": "400"}, "INVALID_ARGUMENT"),
+        ({"grpc_status": "-", "http_status": "429"}, "RESOURCE_EXHAUSTED"),
         ({"grpc_status": "-", "http_status": "418"}, "UNKNOWN"),
         ({"grpc_status": "-", "http_status": "0", "details": "http2.too_many_headers"}, "INVALID_ARGUMENT"),
     ],
