@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import ssl
 import uuid
 from collections.abc import Sequence
+from http import HTTPStatus
 from typing import NamedTuple
 
 import grpc
+import httpx
 import psycopg
 import pytest
 
@@ -157,3 +160,20 @@ async def test_the_sidecar_tells_that_its_service_is_away(mesh: RunningStack) ->
     found = await one_entry(mesh, name)
     assert (found.method, found.verdict) == (method[1:], "UNAVAILABLE")
     mesh.wait_ready("pipeline")
+
+
+async def test_what_is_refused_over_http_is_an_entry_too(mesh: RunningStack) -> None:
+    name = f"call-{uuid.uuid4()}"
+    context = ssl.create_default_context(cafile=str(mesh.tls().ca))
+    async with httpx.AsyncClient(verify=context, trust_env=False) as client:
+        answer = await client.get(
+            f"https://{mesh.edge}/v1/items/MUG-1", headers={"x-request-id": name}, timeout=20
+        )
+
+    assert answer.status_code == HTTPStatus.UNAUTHORIZED
+    found = await one_entry(mesh, name)
+    assert (found.method, found.verdict, found.calls) == (
+        "inventory.query.v1.CatalogQueryService/GetItem",
+        "UNAUTHENTICATED",
+        1,
+    )
