@@ -13,6 +13,7 @@ from pathlib import Path
 
 import door
 import mesh_limits
+import openapi
 import transcoding
 
 from inventory.type.v1.access_pb2 import Role
@@ -128,6 +129,7 @@ OUTPUTS = {
     "envoy/generated/roles.json": door.access_filter,
     "envoy/generated/sidecar-refusals.json": door.sidecar_refusals,
     "envoy/generated/transcoder.json": transcoding.transcoder_filter,
+    "docs/openapi.json": openapi.document,
     "docs/roles.md": roles_page,
     "istio/gateway/limits.yaml": mesh_limits.gateway,
     "istio/generated/authorization-policies.yaml": authorization_policies,
