@@ -17,7 +17,7 @@ import structlog
 from cdc import books, view_walks
 from cdc.comparison import BOOKS, Report, Spot
 from cdc.tables import Connection, DatabaseError, connect_database
-from cdc.view_walks import Patience
+from cdc.view_check import Patience
 from query_svc.read_model import ReadModel, ReadModelUnavailableError, Retention
 
 __all__ = ["SPOTS", "Reconciler", "Report", "Spot", "Status", "reconcile"]
@@ -28,6 +28,8 @@ SPOTS: Final = (*BOOKS, *view_walks.SPOTS)
 # For so much of the time it works, the rest it leaves to others.
 SHARE = 0.2
 PATIENCE_SECONDS = 5.0
+# So often, and at a start, a cycle looks at all that was ever closed.
+WHOLE_SECONDS = 86_400.0
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 15.0
 
@@ -51,7 +53,7 @@ async def reconcile(
     """
     report = Report()
     async with await connect_database(database_url) as connection:
-        for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False):
+        for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False, whole=True):
             while await walk.step(connection, report):
                 pass
     return report
@@ -107,11 +109,14 @@ class Reconciler:
 
     async def run(self) -> None:
         """Run cycle after cycle, for ever; wait where PostgreSQL or Redis is away, and go on from there."""
+        whole_at = time.monotonic()
         while True:
             begun = time.monotonic()
+            if whole := begun >= whole_at:
+                whole_at = begun + WHOLE_SECONDS
             self.status.current, self.status.current_start_time = Report(), time.time()
             patience = Patience(self._patience, is_total=False)
-            walks = list(_walks(self._view, patience, self._retention, repair=True))
+            walks = list(_walks(self._view, patience, self._retention, repair=True, whole=whole))
             await self._cycle(walks)
             self._close_cycle()
             await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
@@ -170,5 +175,7 @@ def _words(counts: Mapping[Spot, int]) -> dict[str, int]:
     return {str(spot): number for spot, number in counts.items()}
 
 
-def _walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
-    return [*books.walks(), *view_walks.walks(view, patience, retention, repair=repair)]
+def _walks(
+    view: ReadModel, patience: Patience, retention: Retention, *, repair: bool, whole: bool
+) -> Sequence[Walk]:
+    return [*books.walks(), *view_walks.walks(view, patience, retention, repair=repair, whole=whole)]

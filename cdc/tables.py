@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
+from uuid import UUID
 
 from psycopg import AsyncConnection, Error, sql
 from psycopg.rows import dict_row
@@ -47,19 +48,37 @@ class Table:
 
     def closed_before(self, row: Row, instant: datetime) -> bool:
         """Tell whether a row is a closed promise that has not changed since an instant."""
-        return bool(self.open_state) and row["state"] != self.open_state and row["update_time"] < instant
+        return bool(self.open_state) and not self.is_open(row) and row["update_time"] < instant
 
-    async def page(self, connection: Connection, after: Name | None, size: int) -> list[Row]:
-        """Return the next rows in the order of their keys, from the beginning or after a name."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
-        beyond: sql.Composable = sql.SQL("")
-        if after is not None:
-            beyond = sql.SQL("WHERE ({}) > ({})").format(columns, self._typed("%s::{}"))
-        statement = sql.SQL("SELECT * FROM {} {} ORDER BY {} LIMIT %s").format(
-            sql.Identifier(self.kind_table), beyond, columns
-        )
-        cursor = await connection.execute(statement, [*(after or ()), size])
+    def is_open(self, row: Row) -> bool:
+        """Tell whether a row is an open promise."""
+        return bool(self.open_state) and row["state"] == self.open_state
+
+    async def page(
+        self, connection: Connection, after: Name | None, size: int, *, open_only: bool = False
+    ) -> list[Row]:
+        """Return the next rows in the order of their keys, from the beginning or after a name.
+
+        `open_only` is for promises: an index has those that are open, however many there ever were.
+        """
+        cursor = await connection.execute(*self.reading(after, size, open_only=open_only))
         return await cursor.fetchall()
+
+    def reading(
+        self, after: Name | None, size: int, *, open_only: bool = False
+    ) -> tuple[sql.Composed, list[object]]:
+        """Return the statement of `page`, and its parameters."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
+        conditions: list[sql.Composable] = [sql.SQL("true")]
+        if after is not None:
+            conditions.append(sql.SQL("({}) > ({})").format(columns, self._typed("%s::{}")))
+        if open_only:
+            # As it stands in the index: a parameter would not be taken for it.
+            conditions.append(sql.SQL("state = {}").format(sql.Literal(self.open_state)))
+        statement = sql.SQL("SELECT * FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
+            sql.Identifier(self.kind_table), sql.SQL(" AND ").join(conditions), columns
+        )
+        return statement, [*(after or ()), size]
 
     async def named(self, connection: Connection, names: Iterable[Name]) -> list[Row]:
         """Return the rows there are of these names, in no order."""
@@ -121,3 +140,8 @@ TABLES: Final = (
 """Every table, those first that others refer to."""
 
 BY_KIND: Final = {table.kind: table for table in TABLES}
+
+
+def first_id(instant: datetime) -> str:
+    """Return what is before every id made since an instant: ids begin with the time, in milliseconds."""
+    return str(UUID(int=int(instant.timestamp() * 1000) << 80))

@@ -5,8 +5,10 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import NamedTuple
 
+from cdc.comparison import VIEW, Report, Spot, view_fault
 from cdc.tables import Connection, Name, Table
-from query_svc.read_model import Maintenance, Stored, Versioned
+from query_svc.read_model import Changes, Maintenance, ReadModel, Stored, Versioned
+from query_svc.rows import Row
 
 RETRY_SECONDS = 0.1
 
@@ -60,3 +62,48 @@ async def differences(
         if things and not is_last:
             await asyncio.sleep(RETRY_SECONDS)
     return found
+
+
+class Patience:
+    """How long to wait for the read model and this connection to come up with one another."""
+
+    def __init__(self, seconds: float, *, is_total: bool) -> None:
+        self._seconds = seconds
+        self._until = time.monotonic() + seconds if is_total else None
+
+    def deadline(self) -> float:
+        """Return, for a step that begins now, until when to wait, of time.monotonic."""
+        return self._until or time.monotonic() + self._seconds
+
+
+class Comparing:
+    """Compares rows of a table with what the read model shows of them.
+
+    With `repair` what is only stale is put right and is no fault; what is wrong is put right too, and is.
+    """
+
+    def __init__(self, view: ReadModel, table: Table, patience: Patience, *, repair: bool) -> None:
+        self._spot = Spot(VIEW, table.kind)
+        self._view = view
+        self._table = table
+        self._patience = patience
+        self._repair = repair
+
+    async def compare(self, connection: Connection, rows: Sequence[Row], report: Report) -> None:
+        """Compare some rows, and report."""
+        table = self._table
+        report.compared[self._spot] += len(rows)
+        things = [table.message(row) for row in rows]
+        deadline = self._patience.deadline()
+        for one in await differences(connection, self._view.maintenance, table, things, deadline):
+            view = await self._view.maintenance()
+            if one.stale and self._repair:
+                await view.put(Changes.of(table.kind, [one.expected]))
+                report.repaired[self._spot] += 1
+                continue
+            shown = view.message(table.kind, one.stored, one.name)
+            report.fault(self._spot, f"{table.words(one.name)}: {view_fault(one.expected, shown)}")
+            if self._repair:
+                (stored,) = await view.stored(table.kind, [one.expected])
+                if stored.value == one.stored.value:
+                    await view.replace(stored)

@@ -7,12 +7,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from datetime import UTC, datetime
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
-from cdc.comparison import VIEW, Report, Spot, view_fault
-from cdc.tables import TABLES, Connection, Name, Table
-from cdc.view_check import RETRY_SECONDS, differences
-from query_svc.read_model import Changes, Maintenance, ReadModel, Retention
+from cdc.comparison import VIEW, Report, Spot
+from cdc.tables import TABLES, Connection, Name, Table, first_id
+from cdc.view_check import RETRY_SECONDS, Comparing, Patience
+from query_svc.read_model import Maintenance, ReadModel, Retention
 from query_svc.rows import Row
 
 PAGE = 500
@@ -20,18 +20,6 @@ PAGE = 500
 T = TypeVar("T")
 
 LISTS: Final = Spot(VIEW, "lists")
-
-
-class Patience:
-    """How long to wait for the read model and this connection to come up with one another."""
-
-    def __init__(self, seconds: float, *, is_total: bool) -> None:
-        self._seconds = seconds
-        self._until = time.monotonic() + seconds if is_total else None
-
-    def deadline(self) -> float:
-        """Return, for a step that begins now, until when to wait, of time.monotonic."""
-        return self._until or time.monotonic() + self._seconds
 
 
 class _Pages(Generic[T]):
@@ -54,63 +42,72 @@ class _Pages(Generic[T]):
             raise
 
 
+class _Part(NamedTuple):
+    """Rows to walk through, after a name or from the beginning: all, or those that are open, or are not."""
+
+    after: Name | None = None
+    open_only: bool = False
+    closed_only: bool = False
+
+
 class RowsWalk:
     """The rows of a table against what the read model shows of them.
 
-    With `repair` what is only stale is put right and is no fault; what is wrong is put right too, and is.
+    Of promises, those that are open, and those that were made within the retention, both by an index: so it
+    takes no longer the more is closed. Those made before and closed since are left to StraysWalk, which
+    compares what is shown, and to a walk that is `whole`, which sees what is not.
     """
 
-    def __init__(
-        self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
-    ) -> None:
-        self._spot = Spot(VIEW, table.kind)
-        self.name = str(self._spot)
-        self._view = view
+    def __init__(self, table: Table, comparing: Comparing, retention: Retention, *, whole: bool) -> None:
+        self.name = str(Spot(VIEW, table.kind))
         self._table = table
-        self._patience = patience
+        self._comparing = comparing
         self._retention = retention
-        self._repair = repair
-        self._after: Name | None = None
+        self._parts = [_Part()]
+        if table.open_state and not whole:
+            since = first_id(retention.gone_before(datetime.now(UTC)))
+            self._parts = [_Part(open_only=True), _Part((since,), closed_only=True)]
 
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next rows; False when there were none."""
-        table = self._table
-        page = await table.page(connection, self._after, PAGE)
-        if not page:
-            return False
+        while self._parts:
+            part = self._parts[0]
+            if page := await self._table.page(connection, part.after, PAGE, open_only=part.open_only):
+                rows = [row for row in page if not (part.closed_only and self._table.is_open(row))]
+                await self._check(connection, rows, report)
+                self._parts[0] = part._replace(after=self._table.name_of(page[-1]))
+                return True
+            self._parts.pop(0)
+        return False
+
+    async def _check(self, connection: Connection, rows: Sequence[Row], report: Report) -> None:
         kept_since = self._retention.kept_since(datetime.now(UTC))
-        rows = [row for row in page if not table.closed_before(row, kept_since)]
-        report.compared[self._spot] += len(rows)
-        things = [table.message(row) for row in rows]
-        deadline = self._patience.deadline()
-        for one in await differences(connection, self._view.maintenance, table, things, deadline):
-            view = await self._view.maintenance()
-            if one.stale and self._repair:
-                await view.put(Changes.of(table.kind, [one.expected]))
-                report.repaired[self._spot] += 1
-                continue
-            shown = view.message(table.kind, one.stored, one.name)
-            report.fault(self._spot, f"{table.words(one.name)}: {view_fault(one.expected, shown)}")
-            if self._repair:
-                (stored,) = await view.stored(table.kind, [one.expected])
-                if stored.value == one.stored.value:
-                    await view.replace(stored)
-        self._after = table.name_of(page[-1])
-        return True
+        await self._comparing.compare(
+            connection, [row for row in rows if not self._table.closed_before(row, kept_since)], report
+        )
 
 
 class StraysWalk:
     """What the read model shows of a kind, of which there is no row. With `repair` it is taken away.
 
-    So is what was closed longer ago than the retention keeps it, which is no fault.
+    So is what was closed longer ago than the retention keeps it, which is no fault. What was made before it
+    and closed within is compared here, where it is found without a look at all that was ever closed.
     """
 
-    def __init__(
-        self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
+    def __init__(  # noqa: PLR0913 - the parts it is made of
+        self,
+        view: ReadModel,
+        table: Table,
+        comparing: Comparing,
+        patience: Patience,
+        retention: Retention,
+        *,
+        repair: bool,
     ) -> None:
         self._spot = Spot(VIEW, table.kind)
         self.name = f"{table.kind} without a row"
         self._table = table
+        self._comparing = comparing
         self._patience = patience
         self._retention = retention
         self._repair = repair
@@ -129,9 +126,24 @@ class StraysWalk:
                 )
                 if self._repair:
                     await view.remove(self._table.kind, name)
+            await self._comparing.compare(connection, self._made_before(rows), report)
             if self._repair:
                 await self._retire(view, rows, report)
         return True
+
+    def _made_before(self, rows: Sequence[Row]) -> list[Row]:
+        """Return those of the rows that are closed and shown, and made before the retention begins."""
+        table, now = self._table, datetime.now(UTC)
+        if not table.open_state:
+            return []
+        since, kept_since = first_id(self._retention.gone_before(now)), self._retention.kept_since(now)
+        return [
+            row
+            for row in rows
+            if table.name_of(row) < (since,)
+            and not table.is_open(row)
+            and not table.closed_before(row, kept_since)
+        ]
 
     async def _rows_of(self, connection: Connection, names: Sequence[Name]) -> tuple[list[Row], list[Name]]:
         """Return the rows of names, and the names of which there is none, and comes none.
@@ -191,11 +203,17 @@ class EntriesWalk:
 Walk = RowsWalk | StraysWalk | EntriesWalk
 
 
-def walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
+def walks(
+    view: ReadModel, patience: Patience, retention: Retention, *, repair: bool, whole: bool
+) -> Sequence[Walk]:
     """Return all checks of the read model, each at its beginning."""
+    comparing = {table.kind: Comparing(view, table, patience, repair=repair) for table in TABLES}
     return [
-        *(RowsWalk(view, table, patience, retention, repair=repair) for table in TABLES),
-        *(StraysWalk(view, table, patience, retention, repair=repair) for table in TABLES),
+        *(RowsWalk(table, comparing[table.kind], retention, whole=whole) for table in TABLES),
+        *(
+            StraysWalk(view, table, comparing[table.kind], patience, retention, repair=repair)
+            for table in TABLES
+        ),
         EntriesWalk(view, repair=repair),
     ]
 
