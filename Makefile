@@ -140,6 +140,10 @@ bench-read-model: venv ## Measure the read model's reads against the library's o
 bench-hops: venv ## Measure what TLS, a sidecar and the edge cost a call
 	@$(PYTHON) -m bench.hops
 
+.PHONY: bench-overload
+bench-overload: venv ## Measure what ten times too many commands do to those accepted (QUICK=1: short bursts)
+	@$(PYTHON) -m bench.overload $(if $(QUICK),--quick)
+
 .PHONY: bench-rebuild
 bench-rebuild: venv ## Measure a rebuild of a million levels (QUICK=1: a tenth)
 	@$(PYTHON) -m bench.rebuild $(if $(QUICK),--quick)

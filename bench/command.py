@@ -25,6 +25,7 @@ from bench.measurement import Runner, console
 from bench.pipeline import Lag, Pipeline
 from bench.plan import PLAN
 from bench.servers import Server, command_server, echo_server, front
+from bench.unshed import unshed
 from query_svc.read_model import connect
 from stack.home import CHECKOUT
 from tests.stack_fixture import RunningStack, running_stack
@@ -152,7 +153,7 @@ def main(
 ) -> None:
     """Measure the command side; about nine minutes, three with --quick."""
     rounds, seconds, burst_seconds = (1, 1.0, 4.0) if quick else (3, 2.0, 10.0)
-    with running_stack("bench") as stack, processes(shop.token(stack)) as load:
+    with unshed(), running_stack("bench") as stack, processes(shop.token(stack)) as load:
         kept = uvloop.run(measure(stack, load, rounds, seconds, burst_seconds))
     raise typer.Exit(0 if kept else 1)
 

@@ -14,6 +14,7 @@ from rich.table import Table
 from bench import cpu, shop
 from bench.load import Job, Load, Target, processes
 from bench.servers import command_server, query_server
+from bench.unshed import unshed
 from stack.envoy_proxy import SERVICES, sidecar
 from tests.stack_fixture import RunningStack, running_stack
 
@@ -90,7 +91,7 @@ def ways(stack: RunningStack, service: str, plain: Way) -> Mapping[str, Way]:
 
 def main() -> None:
     """Run a stack without change data capture, and measure."""
-    with running_stack("hops", only=PARTS) as stack, processes(shop.token(stack)) as load:
+    with unshed(), running_stack("hops", only=PARTS) as stack, processes(shop.token(stack)) as load:
         at = stack.postgres_url
         with (
             command_server(at("command"), stack.home.log("plain-command")) as command,

@@ -29,6 +29,7 @@ from bench.projecting import Journal, Projected, projected
 from bench.query_plan import PLAN
 from bench.query_tables import burst_table, freshness_table, projector_table
 from bench.servers import Server, echo_server, front, query_server
+from bench.unshed import unshed
 from inventory.query.v1.consistency_pb2 import SOURCE_DATABASE, SOURCE_VIEW, Consistency
 from inventory.query.v1.stock_query_service_pb2 import GetStockLevelRequest
 from query_svc.read_model import connect
@@ -165,7 +166,7 @@ def main(
     *, quick: Annotated[bool, typer.Option(help="One short round: to see that it works.")] = False
 ) -> None:
     """Measure the query side and the way to the view; about six minutes, two with --quick."""
-    with running_stack("bench") as stack, processes(shop.token(stack)) as load:
+    with unshed(), running_stack("bench") as stack, processes(shop.token(stack)) as load:
         uvloop.run(measure(stack, load, QUICK if quick else FULL))
 
 

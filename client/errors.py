@@ -53,7 +53,6 @@ Every refusal of the service arrives as the exception of its published reason
     │   └── LocationNotAllowedError     not at this location
     ├── QueueFullError                  nothing was tried; repeat after `retry_after`
     ├── RateLimitedError                the caller asks too often; repeat after `retry_after`
-    ├── MetadataTooLargeError           the call brings more metadata than is taken
     ├── UnavailableError                the service was not reached, or could not answer
     │   └── DependencyUnavailableError  a part the answer depends on does not answer
     ├── DeadlineExceededError           a command may or may not have been committed
@@ -331,10 +330,6 @@ class LocationNotAllowedError(PermissionDeniedError):
 
 class RateLimitedError(InventoryError):
     """The caller has had as many calls a second as it may have; nothing was tried."""
-
-
-class MetadataTooLargeError(InventoryError):
-    """The call brings more metadata, its token included, than is taken."""
 
 
 class QueueFullError(InventoryError):

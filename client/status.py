@@ -68,7 +68,6 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "LOCATION_NOT_ALLOWED": errors.LocationNotAllowedError,
         "REBUILD_UNDER_WAY": errors.RebuildUnderWayError,
         "RATE_LIMITED": errors.RateLimitedError,
-        "METADATA_TOO_LARGE": errors.MetadataTooLargeError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -80,7 +80,6 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_LOCATION_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
         error_reason_pb2.ERROR_REASON_REBUILD_UNDER_WAY: grpc.StatusCode.FAILED_PRECONDITION,
         error_reason_pb2.ERROR_REASON_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
-        error_reason_pb2.ERROR_REASON_METADATA_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
     }
 )
 

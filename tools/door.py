@@ -93,10 +93,6 @@ def limited() -> Iterator[dict[str, Any]]:
         retry_after=RATE_RETRY,
     )
     yield _mapper([_told("local_rate_limited")], rate, exhausted=True)
-    headers = CallError(
-        error_reason_pb2.ERROR_REASON_METADATA_TOO_LARGE, "the metadata of the call is too large"
-    )
-    yield _mapper([_status(431)], headers, exhausted=True)
     yield from crowded()
 
 

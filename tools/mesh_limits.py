@@ -30,16 +30,14 @@ def gateway() -> str:
 def services() -> str:
     """Return istio/services/limits.yaml."""
     table = limits.read()
-    last = limits.by_caller(table.service, table.buckets, limits.ISTIO_CLAIMS)
-    return _envoy_filter(
-        {"inventory/serves": "grpc"},
-        [
-            _filter(
-                "SIDECAR_INBOUND", last, "INSERT_BEFORE", {"subFilter": {"name": "envoy.filters.http.router"}}
-            ),
-            _answers("SIDECAR_INBOUND"),
-        ],
-    )
+    counting = limits.by_caller(table.service, table.buckets, limits.ISTIO_CLAIMS)
+    patches = [
+        _filter(
+            "SIDECAR_INBOUND", value, "INSERT_BEFORE", {"subFilter": {"name": "envoy.filters.http.router"}}
+        )
+        for value in (counting, limits.shedding(table.shedding))
+    ]
+    return _envoy_filter({"inventory/serves": "grpc"}, [*patches, _answers("SIDECAR_INBOUND")])
 
 
 def _envoy_filter(labels: dict[str, str], patches: list[dict[str, Any]]) -> str:

@@ -32,7 +32,6 @@ FIGURES = {
     "VERSION_MISMATCH": ["expected_version", "version", "sku", "location_id"],
     "QUEUE_FULL": [],
     "RATE_LIMITED": [],
-    "METADATA_TOO_LARGE": [],
     "DEPENDENCY_UNAVAILABLE": ["dependency"],
     "DEADLINE_EXCEEDED": [],
     "INVALID_PAGE_TOKEN": ["page_token"],

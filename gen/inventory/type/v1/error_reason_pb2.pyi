@@ -198,10 +198,6 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The caller, its address or the method has had as many calls a second as it may have;
     nothing was tried. A google.rpc.RetryInfo says when to try again, with the same request id. No metadata.
     """
-    ERROR_REASON_METADATA_TOO_LARGE: _ErrorReason.ValueType  # 51
-    """RESOURCE_EXHAUSTED. The call brings more metadata, its token included, or more of its keys than is taken.
-    No metadata, and no use in trying again.
-    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -384,9 +380,5 @@ ERROR_REASON_REBUILD_UNDER_WAY: ErrorReason.ValueType  # 49
 ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 50
 """RESOURCE_EXHAUSTED. The caller, its address or the method has had as many calls a second as it may have;
 nothing was tried. A google.rpc.RetryInfo says when to try again, with the same request id. No metadata.
-"""
-ERROR_REASON_METADATA_TOO_LARGE: ErrorReason.ValueType  # 51
-"""RESOURCE_EXHAUSTED. The call brings more metadata, its token included, or more of its keys than is taken.
-No metadata, and no use in trying again.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
