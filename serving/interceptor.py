@@ -21,6 +21,7 @@ from serving.audit import entry_of, keep_with
 from serving.errors import CallError, abort, unavailable
 from serving.identity import Caller, admit, authorize, handle_for, unauthenticated
 from serving.origin import Origin, come_from, origin_of
+from serving.wrapping import Behaviour, Kind, WrappingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
     from serving.guard import Guard
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Handler = grpc.RpcMethodHandler[Any, Any]
     UnaryBehaviour = Callable[[Any, Context], Awaitable[Any]]
     StreamBehaviour = Callable[[AsyncIterator[Any], Context], AsyncGenerator[Any, None]]
 
@@ -61,7 +61,7 @@ class CallLimits(NamedTuple):
     max_concurrent: int
 
 
-class CallInterceptor(grpc.aio.ServerInterceptor):
+class CallInterceptor(WrappingInterceptor):
     """Lets in who may call, answers errors with their full status and keeps calls within their limits.
 
     - The `guard` tells the caller, which the handler finds as `identity.caller()`; one that the method is not
@@ -92,61 +92,31 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         recorder: Recorder,
         audited: Collection[str] = (),
     ) -> None:
+        super().__init__()
         self._limits = limits
         self._guard = guard
         self._recorder = recorder
         self._audited = frozenset(audited)
         self._dependencies = dict(dependencies)
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
         self._running = 0
         self._streams: set[asyncio.Timeout] = set()
         self._stopping = False
         self._log: FilteringBoundLogger = structlog.get_logger().bind()
         self._logs_calls = self._log.is_enabled_for(logging.DEBUG)
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the method's handler with the rules of this class around it."""
-        method = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        # The same handler comes back for every call of a method: wrap it once.
-        known = self._wrapped.get(method)
-        if known is not None and known[0] is handler:
-            return known[1]
-        if handler is None or method.startswith(PROBED):
-            return handler
-        if handler.unary_unary is not None:
-            wrapped = grpc.unary_unary_rpc_method_handler(
-                self._around(method, cast("UnaryBehaviour", handler.unary_unary)),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        elif handler.unary_stream is not None:
-            wrapped = grpc.unary_stream_rpc_method_handler(
-                cast("Any", self._around_stream(method, cast("Any", handler.unary_stream), counted=False)),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        elif handler.stream_stream is not None:
-            counted = method.startswith(OWN_METHODS)
-            wrapped = grpc.stream_stream_rpc_method_handler(
-                # A coroutine that writes is as good as the iterator that the types ask for.
-                cast(
-                    "Any",
-                    self._around_stream(
-                        method, cast("StreamBehaviour", handler.stream_stream), counted=counted
-                    ),
-                ),
-                request_deserializer=handler.request_deserializer,
-                response_serializer=handler.response_serializer,
-            )
-        else:  # no contract of ours has one, and none is served unguarded
-            raise TypeError(f"{method} takes a stream of requests alone")
-        self._wrapped[method] = (handler, wrapped)
-        return wrapped
+    def around(self, method: str, kind: Kind, behaviour: Behaviour) -> Behaviour:
+        """Return the behaviour with the rules of this class around it."""
+        if method.startswith(PROBED):
+            return behaviour
+        match kind:
+            case "unary_unary":
+                return self._around_call(method, behaviour)
+            case "unary_stream":
+                return self._around_stream(method, behaviour, counted=False)
+            case "stream_stream":
+                return self._around_stream(method, behaviour, counted=method.startswith(OWN_METHODS))
+            case "stream_unary":  # no contract of ours has one, and none is served unguarded
+                raise TypeError(f"{method} takes a stream of requests alone")
 
     def end_streams(self) -> None:
         """End the streams in progress with DEPENDENCY_UNAVAILABLE; to be called once, at shutdown."""
@@ -155,7 +125,7 @@ class CallInterceptor(grpc.aio.ServerInterceptor):
         for stream in self._streams:
             stream.reschedule(now)
 
-    def _around(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
+    def _around_call(self, method: str, behaviour: UnaryBehaviour) -> UnaryBehaviour:
         default, cap, max_concurrent = self._limits
 
         async def call(request: object, context: Context) -> object:

@@ -15,15 +15,14 @@ from serving.audit import MOST_CHARACTERS, Entry, Recorder, entry_of
 from serving.errors import CallError, abort
 from serving.identity import unauthenticated
 from serving.origin import FORWARDED_KEY, origin_of
+from serving.wrapping import Behaviour, Kind, WrappingInterceptor
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Iterable
 
     from serving.tls_settings import TlsSettings
 
     Context = grpc.aio.ServicerContext[Any, Any]
-    Handler = grpc.RpcMethodHandler[Any, Any]
-    Behaviour = Callable[[Any, Context], Awaitable[Any]]
 
 __all__ = ["CertificateError", "PeerInterceptor", "server_credentials"]
 
@@ -92,7 +91,7 @@ class _Files:
         return [(one.st_mtime_ns, one.st_ino) for one in found]
 
 
-class PeerInterceptor(grpc.aio.ServerInterceptor):
+class PeerInterceptor(WrappingInterceptor):
     """Lets in the calls of some peers alone, by the identities in their certificates, to whatever method.
 
     To be the first of a server's interceptors, around behaviours that are coroutines. It asks at every call,
@@ -101,43 +100,12 @@ class PeerInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(self, peers: Iterable[str], recorder: Recorder | None = None) -> None:
         """Take who is let in; who is not leaves an entry with the recorder, if there is one."""
+        super().__init__()
         self._peers = frozenset(peer.encode() for peer in peers)
         self._recorder = recorder
-        self._wrapped: dict[str, tuple[Handler, Handler]] = {}
 
-    async def intercept_service(
-        self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
-        handler_call_details: grpc.HandlerCallDetails,
-    ) -> Handler | None:
-        """Return the method's handler with the question around it."""
-        method = handler_call_details.method
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
-        known = self._wrapped.get(method)
-        if known is not None and known[0] is handler:
-            return known[1]
-        wrapped = self._around(method, handler)
-        self._wrapped[method] = (handler, wrapped)
-        return wrapped
-
-    def _around(self, method: str, handler: Handler) -> Handler:
-        makers = {
-            "unary_unary": grpc.unary_unary_rpc_method_handler,
-            "unary_stream": grpc.unary_stream_rpc_method_handler,
-            "stream_unary": grpc.stream_unary_rpc_method_handler,
-            "stream_stream": grpc.stream_stream_rpc_method_handler,
-        }
-        # A handler has exactly one of them.
-        (kind,) = [kind for kind in makers if getattr(handler, kind) is not None]
-        return makers[kind](
-            self._asked(method, getattr(handler, kind)),
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
-
-    def _asked(self, method: str, behaviour: Behaviour) -> Any:  # noqa: ANN401 - of the handler's kind
+    def around(self, method: str, _: Kind, behaviour: Behaviour) -> Behaviour:
+        """Return the behaviour with the question before it."""
         peers, recorder = self._peers, self._recorder
 
         async def call(request: object, context: Context) -> object:
