@@ -152,7 +152,7 @@ class Connection:
             except InventoryError as failure:  # the source of tokens
                 error = failure
             pause = self._retry.pause(error, attempt, deadline - time.monotonic())
-            if pause is None or not self._budget.take():
+            if pause is None or not self._budget.take(error):
                 raise error
             await asyncio.sleep(pause)
 

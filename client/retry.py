@@ -36,11 +36,7 @@ class RetryPolicy:
         says after how long, and what came with a token that had just expired. Never sooner than the service
         asks; jitter keeps callers that failed together from coming back together.
         """
-        retryable = (
-            error.code is grpc.StatusCode.UNAVAILABLE
-            or (error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None)
-            or token_expired(error)
-        )
+        retryable = error.code is grpc.StatusCode.UNAVAILABLE or told_when(error) or token_expired(error)
         return self.backoff(attempt, remaining, error.retry_after) if retryable else None
 
     def backoff(self, attempt: int, remaining: float, at_least: float | None) -> float | None:
@@ -56,7 +52,11 @@ class RetryPolicy:
 
 
 class RetryBudget:
-    """How many more attempts a client may make, by its policy; streams and watches do not count."""
+    """How many more attempts a client may make, by its policy; streams and watches do not count.
+
+    Nor does an attempt at the time that a service has told: it sheds what it has no room for at little cost,
+    and spreads by those times who comes again.
+    """
 
     def __init__(self, policy: RetryPolicy) -> None:
         self._policy = policy
@@ -66,12 +66,19 @@ class RetryBudget:
         """Count a call that begins."""
         self._left = min(self._policy.reserve, self._left + self._policy.budget)
 
-    def take(self) -> bool:
-        """Take one attempt more; return False when there is none left."""
+    def take(self, error: InventoryError) -> bool:
+        """Take one attempt more after an error; return False when there is none left."""
+        if told_when(error):
+            return True
         if self._left < 1.0:
             return False
         self._left -= 1.0
         return True
+
+
+def told_when(error: InventoryError) -> bool:
+    """Tell whether a call was refused for want of room, with the time to come again."""
+    return error.code is grpc.StatusCode.RESOURCE_EXHAUSTED and error.retry_after is not None
 
 
 def token_expired(error: InventoryError) -> bool:

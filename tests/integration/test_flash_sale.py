@@ -10,7 +10,7 @@ from uuid import uuid4
 import psycopg
 import pytest
 
-from client import InsufficientStockError, InventoryClient
+from client import InsufficientStockError, InventoryClient, RetryPolicy
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
 from inventory.command.v1.order_command_service_pb2 import PlaceLine, PlaceOrderRequest
@@ -26,6 +26,8 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(180)]
 
 UNITS = 100
 CALLERS = 1000
+# So many at once are not let in by the sidecar; who is told to come again does.
+PATIENT = RetryPolicy(attempts=1000)
 # The figures, and whether the ledger sums up to them.
 LEVELS = """
 SELECT l.sku, l.location_id, l.on_hand, l.reserved, l.in_transit, l.backordered,
@@ -105,8 +107,8 @@ async def test_a_hundred_units_are_promised_or_sent_a_hundred_times(stack: Runni
             return "sold out"
 
     async with (
-        stack.client("sale", timeout=60) as one,
-        InventoryClient(second, actor="sale", timeout=60) as other,
+        stack.client("sale", timeout=120, retry=PATIENT) as one,
+        InventoryClient(second, actor="sale", timeout=120, retry=PATIENT) as other,
     ):
         clients = (one, other)
         await sale.open(one)

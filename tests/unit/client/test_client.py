@@ -224,6 +224,14 @@ async def test_all_calls_share_one_budget_of_further_attempts(service: tuple[Ser
         await client.add_stock(REQUEST)
 
 
+async def test_who_is_told_when_to_come_again_does_so_beyond_the_budget(service: tuple[Service, str]) -> None:
+    service[0].script = [refuse(code_pb2.RESOURCE_EXHAUSTED, "QUEUE_FULL", retry_after=0.01)] * 4
+    none = RetryPolicy(attempts=5, first_pause=0.01, budget=0.0, reserve=0)
+    async with InventoryClient(service[1], retry=none) as client:
+        await client.add_stock(REQUEST)
+    assert len(service[0].requests) == 5
+
+
 async def test_a_command_travels_whole_in_every_attempt(
     service: tuple[Service, str], client: InventoryClient
 ) -> None:
