@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -28,7 +27,6 @@ from tests.stack_fixture import RunningStack, running_stack
 # As many as are never shed.
 CALLERS = 16
 TIMES = (1, 2.5, 10)
-NICE = 10
 
 
 async def measure(stack: RunningStack, load: Load, seconds: float) -> bool:
@@ -79,8 +77,7 @@ def _durations(stack: RunningStack, begin: datetime) -> Iterator[int]:
 def main(*, quick: Annotated[bool, typer.Option(help="Short bursts: to see that it works.")] = False) -> None:
     """Measure what a burst does to those who are accepted."""
     with running_stack("overload", only=PARTS) as stack, processes(shop.token(stack)) as load:
-        for pid in load.pids:
-            os.setpriority(os.PRIO_PROCESS, pid, NICE)
+        load.give_way()
         kept = uvloop.run(measure(stack, load, 2.0 if quick else 8.0))
     raise typer.Exit(0 if kept else 1)
 

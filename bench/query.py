@@ -133,6 +133,7 @@ async def measure(stack: RunningStack, load: Load, size: Size) -> None:
         pipeline = Pipeline(stack, view)
         await pipeline.caught_up()
         runner = await rows(stack, load, size)
+        load.give_way()
         fresh = await freshness.measure(stack, load, size.steady_seconds)
         bursts = [
             await caught_up(load, pipeline, command, size.burst, paused=paused) for paused in (False, True)

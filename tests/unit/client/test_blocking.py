@@ -116,16 +116,23 @@ def client(service: tuple[Service, str]) -> Iterator[BlockingClient]:
 
 @contextmanager
 def interrupted(begun: threading.Event) -> Iterator[None]:
-    """Send this thread what Ctrl-C sends it, once a call has begun."""
+    """Send this thread what Ctrl-C sends it, once a call has begun.
+
+    What is started in the background by a shell ignores it, unless it is told otherwise.
+    """
 
     def send(thread: int) -> None:
         begun.wait(PATIENCE)
         signal.pthread_kill(thread, signal.SIGINT)
 
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     sender = threading.Thread(target=send, args=(threading.get_ident(),))
     sender.start()
-    yield
-    sender.join()
+    try:
+        yield
+    finally:
+        sender.join()
+        signal.signal(signal.SIGINT, before)
 
 
 def exhaust(messages: Iterator[WatchStockResponse]) -> None:
