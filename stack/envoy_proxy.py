@@ -81,6 +81,12 @@ def prepare_edge(home: Home) -> None:
         "origins": json.dumps([{"exact": origin} for origin in origins()]),
         "limit_of_addresses": json.dumps(limits.by_address(table.edge, table.buckets)),
         "limit_of_callers": json.dumps(limits.by_caller(table.edge, table.buckets, limits.STACK_CLAIMS)),
+        **{
+            f"shedding_of_{service}": json.dumps(
+                limits.shedding(table.shedding, f"/inventory.{service}.", len(replicas(home, service)))
+            )
+            for service in REPLICATED
+        },
     }
     ports = {"admin": home.ports["edge_admin"], "edge": home.ports["edge"]}
     _render(home, "edge", "edge", {**ports, **endpoints, **identities, **access})

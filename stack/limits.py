@@ -81,45 +81,47 @@ def by_caller(rates: Rates, buckets: int, claims: str) -> Filter:
     return _counting("callers", rates.all, buckets, actions, descriptors)
 
 
-def shedding(limits: Shedding) -> Filter:
-    """Return the filter that sheds what a service cannot answer in time."""
-    exempt = {
-        "or_matcher": {"predicate": [{"single_predicate": _path_begins(path)} for path in limits.exempt]}
-    }
+def shedding(limits: Shedding, within: str = "", replicas: int = 1) -> Filter:
+    """Return the filter that sheds what a service of so many replicas cannot answer in time.
+
+    It counts the methods that begin with `within`, as in "/inventory.query.".
+    """
+    spared = [{"single_predicate": _path_begins(path)} for path in limits.exempt]
+    if within:
+        spared.append({"not_matcher": {"single_predicate": _path_begins(within)}})
     skip = {"@type": f"{EXTENSIONS}.filters.common.matcher.action.v3.SkipFilter"}
+    on_match = {"action": {"name": "skip", "typed_config": skip}}
     return {
         "name": "envoy.filters.http.match_delegate",
         "typed_config": {
             "@type": f"{EXTENSIONS}.common.matching.v3.ExtensionWithMatcher",
             "extension_config": {
                 "name": "envoy.filters.http.adaptive_concurrency",
-                "typed_config": _adaptive(limits),
+                "typed_config": _adaptive(limits, replicas),
             },
             "xds_matcher": {
                 "matcher_list": {
-                    "matchers": [
-                        {"predicate": exempt, "on_match": {"action": {"name": "skip", "typed_config": skip}}}
-                    ]
+                    "matchers": [{"predicate": {"or_matcher": {"predicate": spared}}, "on_match": on_match}]
                 }
             },
         },
     }
 
 
-def _adaptive(limits: Shedding) -> Filter:
+def _adaptive(limits: Shedding, replicas: int) -> Filter:
     return {
         "@type": f"{EXTENSIONS}.filters.http.adaptive_concurrency.v3.AdaptiveConcurrency",
         "enabled": {"default_value": True, "runtime_key": "inventory.shedding"},
         "gradient_controller_config": {
             "sample_aggregate_percentile": {"value": 50},
             "concurrency_limit_params": {
-                "max_concurrency_limit": limits.most,
+                "max_concurrency_limit": limits.most * replicas,
                 "concurrency_update_interval": "0.1s",
             },
             # A goal: to measure what a call takes at least, Envoy would shed for a while whatever comes.
             "min_rtt_calc_params": {
                 "fixed_value": f"{limits.milliseconds / 1000}s",
-                "min_concurrency": limits.least,
+                "min_concurrency": limits.least * replicas,
                 "buffer": {"value": 0},
             },
         },

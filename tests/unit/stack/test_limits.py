@@ -44,6 +44,18 @@ def test_a_named_method_has_its_own_bucket_of_each_caller() -> None:
     assert batches["token_bucket"]["max_tokens"] == 500
 
 
+def test_at_the_edge_a_service_sheds_its_own_calls_and_as_many_more_as_it_has_replicas() -> None:
+    made = limits.shedding(TABLE.shedding, "/inventory.query.", 3)["typed_config"]
+    (matcher,) = made["xds_matcher"]["matcher_list"]["matchers"]
+    *spared, others = matcher["predicate"]["or_matcher"]["predicate"]
+    assert len(spared) == len(TABLE.shedding.exempt)
+    own = others["not_matcher"]["single_predicate"]["value_match"]
+    assert own == {"prefix": "/inventory.query."}
+    bounds = made["extension_config"]["typed_config"]["gradient_controller_config"]
+    assert bounds["min_rtt_calc_params"]["min_concurrency"] == 3 * TABLE.shedding.least
+    assert bounds["concurrency_limit_params"]["max_concurrency_limit"] == 3 * TABLE.shedding.most
+
+
 def test_a_table_with_what_nobody_knows_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "limits.yaml"
     file.write_text(limits.TABLE.read_text() + "\nmore: 1\n")
