@@ -1,4 +1,4 @@
-"""The programs of the control plane, built once from their pinned sources into a cache.
+"""The programs of the control plane, and grpcurl, built once from their pinned sources into a cache.
 
 `python -m tests.mesh.builds` builds what is not there. The cache is INVENTORY_MESH_CACHE, or
 `inventory-mesh` in the user's cache folder; what is in it is kept by the pins and the compiler's version.
@@ -22,6 +22,7 @@ CLOUDNATIVE_PG = "github.com/cloudnative-pg/cloudnative-pg"
 PROGRAMS = {
     "cloudnative-pg": {},
     "etcd": {"etcd": "go.etcd.io/etcd/server/v3"},
+    "grpcurl": {"grpcurl": "github.com/fullstorydev/grpcurl/cmd/grpcurl"},
     "istio": {
         "pilot-discovery": f"{ISTIO}/pilot/cmd/pilot-discovery",
         "pilot-agent": f"{ISTIO}/pilot/cmd/pilot-agent",
@@ -52,6 +53,7 @@ class Programs:
 
     cloudnative_pg: Path
     etcd: Path
+    grpcurl: Path
     istio: Path
     kubernetes: Path
 

@@ -53,6 +53,7 @@ class World:
     canary: Pod
     pipeline: Pod
     channel: grpc.Channel
+    authority: Path
 
     @property
     def token_issuer(self) -> str:
@@ -143,6 +144,8 @@ def running_world(programs: Programs, stack: RunningStack, folder: Path) -> Iter
         manifests = [*overlay("production"), canary]
         control.apply(for_the_test(manifests, issuer.file.read_text()))
         root = _certify_gateway(control)
+        authority = folder / "gateway.pem"
+        authority.write_bytes(root)
         control.apply(_around())
         pods = Pods(programs, processes, control, _hosts(control))
         templates = {
@@ -166,7 +169,7 @@ def running_world(programs: Programs, stack: RunningStack, folder: Path) -> Iter
             options=[("grpc.ssl_target_name_override", PUBLIC), ("grpc.default_authority", PUBLIC)],
         )
         ending.callback(channel.close)
-        world = World(control, pods, issuer, stack, manifests, channel=channel, **made)
+        world = World(control, pods, issuer, stack, manifests, channel=channel, authority=authority, **made)
         for name in ("command", "query", "canary"):
             world.serve(name)
         for method in (ADD_STOCK, GET_LEVEL):
