@@ -10,6 +10,12 @@ import typer
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, help=__doc__)
 
 
+Month = Annotated[str, typer.Option(help="The month, such as 2023-01.")]
+Folder = Annotated[
+    Path, typer.Option(help="Where the file goes.", exists=True, file_okay=False, writable=True)
+]
+
+
 @app.callback(invoke_without_command=True)
 def serve(context: typer.Context) -> None:
     """Read the settings, then serve, in several processes if asked."""
@@ -25,13 +31,7 @@ def serve(context: typer.Context) -> None:
 
 
 @app.command()
-def archive(
-    *,
-    month: Annotated[str, typer.Option(help="The month, such as 2023-01.")],
-    folder: Annotated[
-        Path, typer.Option(help="Where the file goes.", exists=True, file_okay=False, writable=True)
-    ],
-) -> None:
+def archive(*, month: Month, folder: Folder) -> None:
     """Write an old month of the ledger to a Parquet file, prove the file, then drop the month."""
     from command_svc.archive import main  # noqa: PLC0415 - each command loads only what it uses
 
@@ -39,13 +39,7 @@ def archive(
 
 
 @app.command()
-def archive_audit(
-    *,
-    month: Annotated[str, typer.Option(help="The month, such as 2023-01.")],
-    folder: Annotated[
-        Path, typer.Option(help="Where the file goes.", exists=True, file_okay=False, writable=True)
-    ],
-) -> None:
+def archive_audit(*, month: Month, folder: Folder) -> None:
     """Write an old month of the audit log to a Parquet file with its seals, prove it, then drop the month."""
     from command_svc.audit_retention import main  # noqa: PLC0415
 

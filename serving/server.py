@@ -32,8 +32,9 @@ if TYPE_CHECKING:
     from serving.health import Dependency, Role
     from serving.metrics import Collector
     from serving.settings import ServerSettings
+    from serving.tls_settings import TlsSettings
 
-__all__ = ["GrpcServer", "ListenError", "Server", "Service", "run"]
+__all__ = ["GrpcServer", "ListenError", "Server", "Service", "bind", "run"]
 
 MESSAGE_BYTES = 4 * 1024 * 1024
 STREAMS_PER_CONNECTION = 1000
@@ -102,21 +103,12 @@ class GrpcServer:
 
         Raises ListenError when the address is taken or not ours, or there is no certificate to serve with.
         """
-        address = self._settings.listen
-        try:
-            if self._settings.serves_tls:
-                port = self._server.add_secure_port(address, server_credentials(self._settings))
-            else:
-                port = self._server.add_insecure_port(address)
-        except CertificateError as error:
-            raise ListenError(str(error)) from error
-        except RuntimeError as error:
-            raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
+        port = bind(self._server, self._settings.listen, self._settings)
         if self._settings.metrics_listen is not None:
             self._metrics = _metrics_page(self._settings.metrics_listen, self._collectors)
         await self._health.start()
         await self._server.start()
-        _log.info("listening", host=split_address(address)[0], port=port)
+        _log.info("listening", host=split_address(self._settings.listen)[0], port=port)
         return port
 
     async def shut_down(self) -> None:
@@ -129,6 +121,21 @@ class GrpcServer:
         if self._metrics is not None:
             await self._metrics.close()
         _log.info("stopped")
+
+
+def bind(server: grpc.aio.Server, address: str, tls: TlsSettings) -> int:
+    """Have a server listen on host:port, by TLS where the settings say so; return the port.
+
+    Raises ListenError when the address is taken or not ours, or there is no certificate to serve with.
+    """
+    try:
+        if tls.serves_tls:
+            return server.add_secure_port(address, server_credentials(tls))
+        return server.add_insecure_port(address)
+    except CertificateError as error:
+        raise ListenError(str(error)) from error
+    except RuntimeError as error:
+        raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
 
 
 def _metrics_page(address: str, collectors: Sequence[Collector]) -> MetricsPage:

@@ -14,8 +14,8 @@ from audit.receiver.config import ReceiverSettings
 from audit.receiver.inbox import Inbox
 from audit.receiver.service import MOST_BATCHES, Receiver, receiving
 from serving.health import Dependency, HealthMonitor
-from serving.server import ListenError
-from serving.tls import CertificateError, PeerInterceptor, server_credentials
+from serving.server import bind
+from serving.tls import PeerInterceptor
 
 __all__ = ["ReceiverServer", "assemble"]
 
@@ -43,15 +43,7 @@ class ReceiverServer:
     async def start(self) -> int:
         """Listen and serve; return the port. Raises ListenError as GrpcServer does."""
         address = self._settings.listen
-        try:
-            if self._settings.serves_tls:
-                port = self._server.add_secure_port(address, server_credentials(self._settings))
-            else:
-                port = self._server.add_insecure_port(address)
-        except CertificateError as error:
-            raise ListenError(str(error)) from error
-        except RuntimeError as error:
-            raise ListenError(f"cannot listen on {address}: is another process on this port?") from error
+        port = bind(self._server, address, self._settings)
         await self._health.start()
         await self._server.start()
         _log.info("listening", address=address, port=port)

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import http.server
 import json
-import os
 import re
-import shutil
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.installed import installed
 from tests.integration.mesh.conftest import ORIGIN
 from tests.stack_fixture import RunningStack
 
@@ -37,14 +36,7 @@ fetch(ADDRESS, {method: "POST", headers, body: new Uint8Array([0, 0, 0, 0, 4, 0x
 @pytest.fixture(scope="module")
 def browser() -> str:
     """Give the program, installed where that can be done."""
-    if shutil.which("chromium") is None:
-        if os.geteuid() != 0 or shutil.which("apt-get") is None:
-            pytest.fail("a browser is needed: install it (Debian: `apt-get install chromium`)")
-        for command in (["update", "-qq"], ["install", "-y", "-qq", "--no-install-recommends", "chromium"]):
-            subprocess.run(["apt-get", *command], check=True, capture_output=True)  # noqa: S603, S607
-    found = shutil.which("chromium")
-    assert found
-    return found
+    return installed("chromium")
 
 
 @pytest.fixture

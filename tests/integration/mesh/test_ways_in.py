@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import ssl
 import struct
 import subprocess
@@ -24,6 +23,7 @@ from google.rpc import error_details_pb2, status_pb2
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name
 from serving.contracts import SERVICES
+from tests.installed import installed
 from tests.integration.mesh.conftest import ORIGIN
 from tests.stack_fixture import RunningStack
 
@@ -241,9 +241,7 @@ def test_buf_curl_calls_in_each_protocol(mesh: RunningStack, protocol: str) -> N
 
 
 def test_curl_calls_by_either_version_of_http(mesh: RunningStack) -> None:
-    curl = shutil.which("curl")
-    if curl is None:
-        pytest.skip("curl is not installed")
+    curl = installed("curl")
     for version, flag in (("2", "--http2"), ("1.1", "--http1.1")):
         for headers, code in ((signed(mesh, "viewer"), "200"), ({}, "401")):
             given = [text for key, value in headers.items() for text in ("-H", f"{key}: {value}")]
