@@ -7,6 +7,7 @@ from itertools import chain
 
 from command_svc.domain.transaction import Transaction
 from command_svc.messages import (
+    extension_message,
     item_message,
     level_message,
     location_message,
@@ -39,6 +40,7 @@ def _parts(transaction: Transaction) -> Iterator[TransactionMessage]:
         (("items", item_message(after)) for _, after in transaction.items.changed()),
         (("locations", location_message(after)) for _, after in transaction.locations.changed()),
         (("movements", movement_message(entry, transaction.id)) for entry in transaction.movements),
+        (("reservation_extensions", extension_message(one)) for one in transaction.extensions),
         (("reservations", reservation_message(after)) for _, after in transaction.reservations.changed()),
         (("orders", order_message(after)) for _, after in transaction.orders.changed()),
         (("transfers", transfer_message(after)) for _, after in transaction.transfers.changed()),

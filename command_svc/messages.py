@@ -13,9 +13,10 @@ from command_svc.domain.item import Item
 from command_svc.domain.levels import Level, Movement
 from command_svc.domain.location import Location
 from command_svc.domain.lot import Lot
-from command_svc.domain.promises import Order, Reservation
+from command_svc.domain.promises import Extension, Order, Reservation
 from command_svc.domain.sourcing import Candidate
 from command_svc.domain.transfer import Transfer
+from inventory.journal.v1.transaction_pb2 import ReservationExtension
 from inventory.type.v1.item_pb2 import BundleComponent, Dimensions, ItemKind, ItemState
 from inventory.type.v1.item_pb2 import Item as ItemMessage
 from inventory.type.v1.location_pb2 import Address, LocationKind, LocationState
@@ -171,6 +172,17 @@ def reservation_message(reservation: Reservation) -> ReservationMessage:
         version=reservation.version,
         create_time=timestamp(reservation.create_time),
         update_time=timestamp(reservation.update_time),
+    )
+
+
+def extension_message(extension: Extension) -> ReservationExtension:
+    """Return the extension of a reservation as part of its transaction."""
+    return ReservationExtension(
+        reservation_id=str(extension.reservation_id),
+        expire_time=timestamp(extension.expire_time),
+        actor=extension.cause.actor,
+        request_id=extension.cause.request_id,
+        movement_count=extension.entries,
     )
 
 

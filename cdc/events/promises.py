@@ -1,5 +1,6 @@
 """Events of reservations, orders and transfers: one for what one command did to one of them."""
 
+from collections import deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -10,7 +11,7 @@ from inventory.event.v1.order_event_pb2 import OrderEvent
 from inventory.event.v1.reservation_event_pb2 import ReservationEvent
 from inventory.event.v1.transfer_event_pb2 import TransferEvent
 from inventory.event.v1.units_pb2 import EventUnits
-from inventory.journal.v1.transaction_pb2 import Transaction
+from inventory.journal.v1.transaction_pb2 import ReservationExtension, Transaction
 from inventory.type.v1 import stock_pb2 as stock
 from inventory.type.v1.order_pb2 import Order
 from inventory.type.v1.reservation_pb2 import Reservation
@@ -28,10 +29,13 @@ class Kind:
     envelope: type[ReservationEvent | OrderEvent | TransferEvent]
     member: str
     places: Mapping[stock.MovementKind.ValueType, Place]
-    # What happened when it is new, or has changed, without an entry; nothing when empty.
+    # What happened when it is new without an entry; nothing when empty.
     made: str = ""
+    # Likewise when it has changed, and nothing tells why: so it was before extensions were told.
     changed: str = ""
 
+
+EXTENDED = "reservation_extended"
 
 RESERVATIONS = Kind(
     ReservationEvent,
@@ -44,7 +48,7 @@ RESERVATIONS = Kind(
             stock.MOVEMENT_KIND_EXPIRE: ("reservation_expired", "units"),
         }
     ),
-    changed="reservation_extended",
+    changed=EXTENDED,
 )
 
 ORDERS = Kind(
@@ -88,7 +92,7 @@ class _Deed:
     event: str
     actor: str
     request_id: str
-    units: dict[str, list[EventUnits]] = field(default_factory=dict)
+    content: dict[str, Any] = field(default_factory=dict)
 
 
 def promise_events(
@@ -103,7 +107,7 @@ def promise_events(
 
     Unless the transaction is `whole`, a thing without entries may have them elsewhere: it has no event.
     """
-    deeds = _deeds(transaction.movements, levels, kind, {_id(kind, thing) for thing in things})
+    deeds = _deeds(transaction, levels, kind, {_id(kind, thing) for thing in things})
     for thing in things:
         name = _id(kind, thing)
         done = list(deeds.get(name, {}).values())
@@ -116,14 +120,19 @@ def promise_events(
 
 
 def _deeds(
-    movements: Sequence[StockMovement],
+    transaction: Transaction,
     levels: Sequence[StockLevel | None],
     kind: Kind,
     names: Collection[str],
 ) -> dict[str, dict[Place, _Deed]]:
     """Return what was done to each thing, in order: by the event and the request that it is part of."""
     deeds: dict[str, dict[Place, _Deed]] = {}
-    for entry, level in zip(movements, levels, strict=True):
+    for entry, level in _happened(transaction, levels):
+        if isinstance(entry, ReservationExtension):
+            if entry.reservation_id in names:
+                deed = _Deed(EXTENDED, entry.actor, entry.request_id, {"expire_time": entry.expire_time})
+                deeds.setdefault(entry.reservation_id, {})[EXTENDED, entry.request_id] = deed
+            continue
         if entry.kind not in kind.places or entry.reference not in names:
             continue
         event, part = kind.places[entry.kind]
@@ -132,7 +141,7 @@ def _deeds(
         if event == "reservation_cancelled" and confirmed in mine:
             event, part = "reservation_confirmed", "released"
         deed = mine.setdefault((event, entry.request_id), _Deed(event, entry.actor, entry.request_id))
-        deed.units.setdefault(part, []).append(
+        deed.content.setdefault(part, []).append(
             EventUnits(
                 sku=entry.sku,
                 location_id=entry.location_id,
@@ -142,6 +151,19 @@ def _deeds(
             )
         )
     return deeds
+
+
+def _happened(
+    transaction: Transaction, levels: Sequence[StockLevel | None]
+) -> Iterator[tuple[StockMovement | ReservationExtension, StockLevel | None]]:
+    """Yield the entries, each with the level after it, and the extensions, each in its place among them."""
+    extensions = deque(transaction.reservation_extensions)
+    for index, (entry, level) in enumerate(zip(transaction.movements, levels, strict=True)):
+        while extensions and extensions[0].movement_count <= index:
+            yield extensions.popleft(), None
+        yield entry, level
+    for extension in extensions:
+        yield extension, None
 
 
 def _quantity(entry: StockMovement) -> int:
@@ -156,7 +178,7 @@ def _id(kind: Kind, thing: Reservation | Order | Transfer) -> str:
 def _envelope(
     transaction: Transaction, kind: Kind, thing: Reservation | Order | Transfer, deed: _Deed, name: str
 ) -> Envelope:
-    content: dict[str, Any] = {kind.member: thing, deed.event: deed.units}
+    content: dict[str, Any] = {kind.member: thing, deed.event: deed.content}
     return kind.envelope(
         event_id=event_id(transaction, deed.event, name, deed.request_id),
         transaction_id=transaction.transaction_id,

@@ -152,7 +152,7 @@ def _carry_out(  # noqa: C901, PLR0911, PLR0912 - one line a command: the table 
         case CancelReservation() as command:
             return reservations.cancel_reservation(transaction, command, cause)
         case ExtendReservation() as command:
-            return reservations.extend_reservation(transaction, command)
+            return reservations.extend_reservation(transaction, command, cause)
         case PlaceOrder() as command:
             return orders.place_order(transaction, command, cause)
         case FulfillOrder() as command:

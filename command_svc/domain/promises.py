@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import NamedTuple
 from uuid import UUID
 
-from command_svc.domain.levels import LevelKey
+from command_svc.domain.levels import Cause, LevelKey
 
 PENDING, CONFIRMED, CANCELLED, EXPIRED = "PENDING", "CONFIRMED", "CANCELLED", "EXPIRED"
 OPEN, FULFILLED = "OPEN", "FULFILLED"
@@ -49,6 +49,18 @@ class Reservation:
     def is_expired(self, now: datetime) -> bool:
         """Tell whether it holds nothing any more because its time has run out."""
         return self.state == EXPIRED or (self.state == PENDING and self.expire_time <= now)
+
+
+class Extension(NamedTuple):
+    """A reservation was made to hold until another time.
+
+    No entry tells of it: `entries` is how many of its transaction come before it.
+    """
+
+    reservation_id: UUID
+    expire_time: datetime
+    cause: Cause
+    entries: int
 
 
 class OrderLine(NamedTuple):

@@ -154,7 +154,7 @@ def cancel_reservation(transaction: Transaction, command: CancelReservation, cau
     return _give_back(transaction, reservation, CANCELLED, "RELEASE", cause)
 
 
-def extend_reservation(transaction: Transaction, command: ExtendReservation) -> Resolution:
+def extend_reservation(transaction: Transaction, command: ExtendReservation, cause: Cause) -> Resolution:
     """Give the reservation a new time to live.
 
     Raises ReservationNotFoundError, ReservationExpiredError and ReservationResolvedError.
@@ -162,7 +162,9 @@ def extend_reservation(transaction: Transaction, command: ExtendReservation) -> 
     reservation = replace(
         _pending(transaction, command.reservation_id), expire_time=transaction.now + command.time_to_live
     )
-    return Resolution(_changed(transaction, reservation, reservation.lines, PENDING), ())
+    extended = _changed(transaction, reservation, reservation.lines, PENDING)
+    transaction.tell_extension(extended, cause)
+    return Resolution(extended, ())
 
 
 def free_expired(transaction: Transaction, keys: Iterable[LevelKey] | None = None) -> int:

@@ -9,10 +9,10 @@ from typing import Generic, NamedTuple, TypeVar
 from uuid import UUID
 
 from command_svc.domain.item import ARCHIVED, Facts, Item
-from command_svc.domain.levels import Level, LevelKey, Movement, Quantities, Why
+from command_svc.domain.levels import Cause, Level, LevelKey, Movement, Quantities, Why
 from command_svc.domain.location import Location
 from command_svc.domain.lot import Lot, LotKey, Serial
-from command_svc.domain.promises import Order, Reservation
+from command_svc.domain.promises import Extension, Order, Reservation
 from command_svc.domain.refusals import (
     ItemArchivedError,
     ItemNotFoundError,
@@ -99,6 +99,7 @@ class Transaction:
     transfers: Rows[UUID, Transfer] = field(default_factory=Rows)
     answered: Mapping[str, Record] = field(default_factory=dict)
     movements: list[Movement] = field(default_factory=list)
+    extensions: list[Extension] = field(default_factory=list)
     records: dict[str, Record] = field(default_factory=dict)
     accepted: list[Accepted] = field(default_factory=list)
     _undo: list[Callable[[], object]] = field(default_factory=list)
@@ -182,6 +183,13 @@ class Transaction:
         self.movements.append(Movement(why, delta, result, lot_id, why.occur_time or self.now))
         self._undo.append(self.movements.pop)
         return result
+
+    def tell_extension(self, reservation: Reservation, cause: Cause) -> None:
+        """Enter that a reservation holds until another time; the ledger has no entry for that."""
+        entries = len(self.movements)
+        told = Extension(reservation.reservation_id, reservation.expire_time, cause, entries)
+        self.extensions.append(told)
+        self._undo.append(self.extensions.pop)
 
     def put(self, rows: Rows[K, V], key: K, row: V) -> None:
         """Enter that a row of `rows`, which are this transaction's, is new or has changed."""

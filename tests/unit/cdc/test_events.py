@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, timedelta
 from uuid import UUID
 
 import pytest
@@ -10,7 +10,7 @@ import pytest
 from cdc.events import Event, UnknownKindError, make
 from command_svc import journal
 from command_svc.domain.allocation import Terms, WantedLine
-from command_svc.domain.batch import decide
+from command_svc.domain.batch import AtomicRefusalError, decide
 from command_svc.domain.commands import Command
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.orders import CancelOrder, FulfillOrder, OrderedUnits, PlaceOrder
@@ -174,15 +174,61 @@ def test_what_becomes_of_reservations() -> None:
     assert stock[-1].stock_released.expired
 
 
-def test_an_extension_alone_is_an_event_and_half_a_transaction_guesses_none() -> None:
+def held_before() -> tuple[Story, UUID]:
+    """Return a story that begins with a reservation."""
     story = Story()
     held = story.reserve(mugs(5))
-    reservation = story.working.reservations[held]
+    level, reservation = story.working.levels[MUG], story.working.reservations[held]
     story = Story()
+    story.working.levels[MUG] = level
     story.working.reservations[held] = reservation
+    return story, held
+
+
+def test_each_extension_is_an_event_in_its_place_among_what_else_was_done() -> None:
+    story, held = held_before()
     story.tell(ExtendReservation(held, HOUR))
-    assert [event.type for event in story.events()] == ["ReservationExtended"]
-    assert list(make(story.record(), whole=False)) == []
+    story.tell(AddStock(MUG, 5, "RECEIPT"))
+    story.tell(ConfirmReservation(held, (ConfirmedLine(MUG, 2),)))
+    story.tell(ExtendReservation(held, 2 * HOUR))
+    story.tell(ExtendReservation(held, 3 * HOUR))
+    story.tell(CancelReservation(held))
+    events = story.events()
+    assert names(events, ReservationEvent) == [
+        "ReservationExtended",
+        "ReservationConfirmed",
+        "ReservationExtended",
+        "ReservationExtended",
+        "ReservationCancelled",
+    ]
+    told = [event.message for event in events if isinstance(event.message, ReservationEvent)]
+    extended = [one for one in told if one.HasField("reservation_extended")]
+    assert [one.reservation_extended.expire_time.ToDatetime(UTC) - NOW for one in extended] == [
+        HOUR,
+        2 * HOUR,
+        3 * HOUR,
+    ]
+    requests = {(one.request_id, one.actor) for one in story.working.accepted}
+    assert {(one.request_id, one.actor) for one in told} < requests
+    assert len({one.request_id for one in told}) == len({one.event_id for one in told}) == len(told)
+
+
+def test_an_extension_that_was_refused_with_its_batch_is_not_told() -> None:
+    story, held = held_before()
+    refused = submission(ExtendReservation(held, HOUR), RemoveStock(MUG, 1000, "SALE"), atomic=True)
+    with pytest.raises(AtomicRefusalError):
+        decide(story.working, refused)
+    assert story.events() == []
+
+
+def test_an_extension_of_before_they_were_told_is_guessed_in_a_whole_transaction_alone() -> None:
+    story, held = held_before()
+    story.tell(ExtendReservation(held, HOUR))
+    record = story.record()
+    assert [event.type for event in make(record, whole=False)] == ["ReservationExtended"]
+    record.ClearField("reservation_extensions")
+    assert [event.type for event in make(record)] == ["ReservationExtended"]
+    assert list(make(record, whole=False)) == []
 
 
 def test_what_becomes_of_orders() -> None:

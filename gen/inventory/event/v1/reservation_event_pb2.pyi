@@ -184,18 +184,25 @@ Global___ReservationExpired: _TypeAlias = ReservationExpired  # noqa: Y015
 
 @_typing.final
 class ReservationExtended(_message.Message):
-    """It holds until another time. One that shares its transaction with another change of the reservation has
-    no event of its own: expire_time tells.
-    """
+    """It holds until another time."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it holds from then on. Absent when it was extended by a version that did not tell it:
+        then so does the reservation, and actor and request_id are empty.
+        """
+
     def __init__(
         self,
+        *,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

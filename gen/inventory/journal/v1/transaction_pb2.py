@@ -32,7 +32,7 @@ from inventory.type.v1 import stock_pb2 as inventory_dot_type_dot_v1_dot_stock__
 from inventory.type.v1 import transfer_pb2 as inventory_dot_type_dot_v1_dot_transfer__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&inventory/journal/v1/transaction.proto\x12\x14inventory.journal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\x1a\x1binventory/type/v1/lot.proto\x1a\x1dinventory/type/v1/order.proto\x1a#inventory/type/v1/reservation.proto\x1a\x1dinventory/type/v1/stock.proto\x1a inventory/type/v1/transfer.proto\"\xea\x03\n\x0bTransaction\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x12\n\npart_count\x18\x04 \x01(\x05\x12\x33\n\tmovements\x18\x05 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12-\n\x06levels\x18\x06 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12&\n\x05items\x18\x07 \x03(\x0b\x32\x17.inventory.type.v1.Item\x12.\n\tlocations\x18\x08 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x34\n\x0creservations\x18\t \x03(\x0b\x32\x1e.inventory.type.v1.Reservation\x12(\n\x06orders\x18\n \x03(\x0b\x32\x18.inventory.type.v1.Order\x12.\n\ttransfers\x18\x0b \x03(\x0b\x32\x1b.inventory.type.v1.Transfer\x12$\n\x04lots\x18\x0c \x03(\x0b\x32\x16.inventory.type.v1.Lotb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n&inventory/journal/v1/transaction.proto\x12\x14inventory.journal.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x1cinventory/type/v1/item.proto\x1a inventory/type/v1/location.proto\x1a\x1binventory/type/v1/lot.proto\x1a\x1dinventory/type/v1/order.proto\x1a#inventory/type/v1/reservation.proto\x1a\x1dinventory/type/v1/stock.proto\x1a inventory/type/v1/transfer.proto\"\xb6\x04\n\x0bTransaction\x12\x16\n\x0etransaction_id\x18\x01 \x01(\t\x12/\n\x0brecord_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0c\n\x04part\x18\x03 \x01(\x05\x12\x12\n\npart_count\x18\x04 \x01(\x05\x12\x33\n\tmovements\x18\x05 \x03(\x0b\x32 .inventory.type.v1.StockMovement\x12-\n\x06levels\x18\x06 \x03(\x0b\x32\x1d.inventory.type.v1.StockLevel\x12&\n\x05items\x18\x07 \x03(\x0b\x32\x17.inventory.type.v1.Item\x12.\n\tlocations\x18\x08 \x03(\x0b\x32\x1b.inventory.type.v1.Location\x12\x34\n\x0creservations\x18\t \x03(\x0b\x32\x1e.inventory.type.v1.Reservation\x12(\n\x06orders\x18\n \x03(\x0b\x32\x18.inventory.type.v1.Order\x12.\n\ttransfers\x18\x0b \x03(\x0b\x32\x1b.inventory.type.v1.Transfer\x12$\n\x04lots\x18\x0c \x03(\x0b\x32\x16.inventory.type.v1.Lot\x12J\n\x16reservation_extensions\x18\r \x03(\x0b\x32*.inventory.journal.v1.ReservationExtension\"\x9a\x01\n\x14ReservationExtension\x12\x16\n\x0ereservation_id\x18\x01 \x01(\t\x12/\n\x0b\x65xpire_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\r\n\x05\x61\x63tor\x18\x03 \x01(\t\x12\x12\n\nrequest_id\x18\x04 \x01(\t\x12\x16\n\x0emovement_count\x18\x05 \x01(\x05\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -40,5 +40,7 @@ _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'inventory.journal.v1.transa
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_TRANSACTION']._serialized_start=324
-  _globals['_TRANSACTION']._serialized_end=814
+  _globals['_TRANSACTION']._serialized_end=890
+  _globals['_RESERVATIONEXTENSION']._serialized_start=893
+  _globals['_RESERVATIONEXTENSION']._serialized_end=1047
 # @@protoc_insertion_point(module_scope)

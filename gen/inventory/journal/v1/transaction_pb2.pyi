@@ -47,6 +47,7 @@ class Transaction(_message.Message):
     ORDERS_FIELD_NUMBER: _builtins.int
     TRANSFERS_FIELD_NUMBER: _builtins.int
     LOTS_FIELD_NUMBER: _builtins.int
+    RESERVATION_EXTENSIONS_FIELD_NUMBER: _builtins.int
     transaction_id: _builtins.str
     """UUIDv7, the same in every part."""
     part: _builtins.int
@@ -82,6 +83,10 @@ class Transaction(_message.Message):
     def lots(self) -> _containers.RepeatedCompositeFieldContainer[_lot_pb2.Lot]:
         """Lots as they stand after the transaction."""
 
+    @_builtins.property
+    def reservation_extensions(self) -> _containers.RepeatedCompositeFieldContainer[Global___ReservationExtension]:
+        """What was done to reservations without an entry in the ledger, in order."""
+
     def __init__(
         self,
         *,
@@ -97,11 +102,50 @@ class Transaction(_message.Message):
         orders: _abc.Iterable[_order_pb2.Order] | None = ...,
         transfers: _abc.Iterable[_transfer_pb2.Transfer] | None = ...,
         lots: _abc.Iterable[_lot_pb2.Lot] | None = ...,
+        reservation_extensions: _abc.Iterable[Global___ReservationExtension] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["record_time", b"record_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "lots", b"lots", "movements", b"movements", "orders", b"orders", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "reservations", b"reservations", "transaction_id", b"transaction_id", "transfers", b"transfers"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["items", b"items", "levels", b"levels", "locations", b"locations", "lots", b"lots", "movements", b"movements", "orders", b"orders", "part", b"part", "part_count", b"part_count", "record_time", b"record_time", "reservation_extensions", b"reservation_extensions", "reservations", b"reservations", "transaction_id", b"transaction_id", "transfers", b"transfers"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Transaction: _TypeAlias = Transaction  # noqa: Y015
+
+@_typing.final
+class ReservationExtension(_message.Message):
+    """A reservation holds until another time."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RESERVATION_ID_FIELD_NUMBER: _builtins.int
+    EXPIRE_TIME_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    MOVEMENT_COUNT_FIELD_NUMBER: _builtins.int
+    reservation_id: _builtins.str
+    actor: _builtins.str
+    """Who extended it, and by which request."""
+    request_id: _builtins.str
+    movement_count: _builtins.int
+    """Its place among what happened: so many entries of the whole transaction come before it."""
+    @_builtins.property
+    def expire_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when it holds from then on."""
+
+    def __init__(
+        self,
+        *,
+        reservation_id: _builtins.str = ...,
+        expire_time: _timestamp_pb2.Timestamp | None = ...,
+        actor: _builtins.str = ...,
+        request_id: _builtins.str = ...,
+        movement_count: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["expire_time", b"expire_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "expire_time", b"expire_time", "movement_count", b"movement_count", "request_id", b"request_id", "reservation_id", b"reservation_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReservationExtension: _TypeAlias = ReservationExtension  # noqa: Y015
