@@ -11,11 +11,9 @@ from bench.table import NOTHING, Against, Wanted
 # The servers of a run, by what the table calls them. The first is that of the stack itself.
 ONE, TWO, ECHO, ECHO_TWO, ENVOY = "1 process", "2 processes", "echo", "echo, 2 processes", "Envoy"
 DIRECT, DIRECT_MANY = "one transaction a request", "one transaction a request, 4 processes"
-# With several processes transactions meet, and meet less often when they gather more.
-LINGER = 0.002
 # What they are told, beside where they listen.
 COMMAND_SERVERS: Mapping[str, Mapping[str, object]] = {
-    TWO: {"workers": 2, "linger_seconds": LINGER},
+    TWO: {"workers": 2},
     DIRECT: {"max_batch_commands": 1},
     DIRECT_MANY: {"max_batch_commands": 1, "workers": 4},
 }

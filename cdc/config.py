@@ -98,6 +98,13 @@ class RelaySettings(DeadLetterSettings):
     topics_prefix: str = Field(
         "inventory", description="what the topics of events begin with, as in PREFIX.stock.events"
     )
+    gather_seconds: float = Field(
+        0.25,
+        ge=0,
+        le=10,
+        description="how long records are gathered before their events are told: a transaction of the broker"
+        " costs it much the same for one event as for a thousand",
+    )
     batch_records: int = Field(500, ge=1, le=10_000, description="most records read at once")
     batch_events: int = Field(2000, ge=1, le=50_000, description="about as many events in one transaction")
     remember_records: int = Field(

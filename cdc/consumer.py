@@ -21,6 +21,9 @@ from confluent_kafka import (
 from confluent_kafka.admin import AdminClient
 
 TIMEOUT_SECONDS = 10.0
+GATHERED_BYTES = 1024 * 1024
+# How long the broker keeps a reader waiting for a record that does not come, before it asks again.
+LONGEST_WAIT_MS = 500
 
 log = structlog.get_logger()
 
@@ -71,7 +74,10 @@ class JournalConsumer:
     within five minutes, or the group gives the partition to another member.
     """
 
-    def __init__(self, bootstrap_servers: str, group_id: str, topic: str) -> None:
+    def __init__(
+        self, bootstrap_servers: str, group_id: str, topic: str, *, gather_seconds: float = 0.0
+    ) -> None:
+        """Take where to read; records come at once, or gathered for `gather_seconds`, or to a megabyte."""
         connection = {"bootstrap.servers": bootstrap_servers, "logger": logging.getLogger("librdkafka")}
         self._topic = topic
         self._admin = AdminClient(connection)
@@ -86,8 +92,8 @@ class JournalConsumer:
                 "auto.offset.reset": "error",
                 "enable.auto.offset.store": False,
                 "auto.commit.interval.ms": 1000,
-                # A lone record is answered at once.
-                "fetch.min.bytes": 1,
+                "fetch.min.bytes": GATHERED_BYTES if gather_seconds else 1,
+                "fetch.wait.max.ms": int(gather_seconds * 1000) or LONGEST_WAIT_MS,
                 "fetch.queue.backoff.ms": 5,
                 "fetch.error.backoff.ms": 100,
                 "reconnect.backoff.max.ms": 1000,

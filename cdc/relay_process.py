@@ -70,7 +70,12 @@ class RelayProcess:
         if frames is None:
             return
         self._relay = Relay(
-            JournalConsumer(config.bootstrap_servers, config.group_id, config.topic),
+            JournalConsumer(
+                config.bootstrap_servers,
+                config.group_id,
+                config.topic,
+                gather_seconds=config.gather_seconds,
+            ),
             partial(Publisher, config.bootstrap_servers, config.transactional_id),
             Outlets(config.topics_prefix, frames, config.max_event_bytes),
             self.box,

@@ -1,7 +1,8 @@
 """The lane: gathers what callers ask while a transaction is under way and commits it as the next one.
 
 One transaction at a time for each process: a lone request goes straight through, many share the cost of
-one commit, and no two transactions of a process ever wait for the same level.
+one commit, and no two transactions of a process ever wait for the same level. Where callers ask again as
+soon as they are answered, the next transaction waits for them a little, so that they stay together.
 """
 
 from __future__ import annotations
@@ -50,8 +51,8 @@ class Limits:
 
     `deadline` is the longest time in seconds that a submission is worked on, whatever its caller grants.
     `patience` is for how many seconds a transaction is tried again, so that callers learn that the
-    database is away before their deadlines pass. `linger` is how long, in seconds, a transaction waits
-    for company; 0 for a lone process.
+    database is away before their deadlines pass. `gather` is the longest, in seconds, that a transaction
+    waits for those who are expected to ask again.
     """
 
     batch: int = 256
@@ -61,7 +62,7 @@ class Limits:
     longest_backoff: float = 1.0
     deadline: float = 30.0
     patience: float = 3.0
-    linger: float = 0.0
+    gather: float = 0.01
 
 
 TRIES_TOGETHER = 2
@@ -81,6 +82,7 @@ class Batcher:
     _queue: OrderedDict[Waiting, int] = field(default_factory=OrderedDict)
     _queued: int = 0
     _arrival: asyncio.Event = field(default_factory=asyncio.Event)
+    _expected: int = 1
     _closing: bool = False
     _lane: asyncio.Task[None] | None = None
 
@@ -111,7 +113,8 @@ class Batcher:
         waiting = Waiting(submission, deadline, asyncio.get_running_loop().create_future())
         self._queue[waiting] = size
         self._queued += size
-        self._arrival.set()
+        if self._is_gathered(self._expected):
+            self._arrival.set()
         try:
             return await waiting.answer
         except asyncio.CancelledError:
@@ -119,16 +122,32 @@ class Batcher:
             raise
 
     async def _run(self) -> None:
-        while True:
-            if not self._queue:
-                if self._closing:
-                    return
-                self._arrival.clear()
-                await self._arrival.wait()
-                if self.limits.linger and not self._closing:
-                    await asyncio.sleep(self.limits.linger)
+        company, lasted = 1, 0.0
+        while not (self._closing and not self._queue):
+            await self._gather(company, min(lasted, self.limits.gather))
             if batch := self._take(self.limits.batch):
-                await self._settle(batch, monotonic() + self.limits.patience)
+                begun = monotonic()
+                await self._settle(batch, begun + self.limits.patience)
+                # Those just answered may ask again, and nobody waits for them for longer than it has taken.
+                company, lasted = len(batch) + len(self._queue), monotonic() - begun
+
+    async def _gather(self, company: int, seconds: float) -> None:
+        """Return when somebody waits, and with them so many as are expected, or `seconds` have passed."""
+        await self._arrived(1)
+        if seconds and not self._is_gathered(company):
+            over = asyncio.get_running_loop().call_later(seconds, self._arrival.set)
+            await self._arrived(company)
+            over.cancel()
+
+    async def _arrived(self, company: int) -> None:
+        """Wait until so many wait, or the lane closes, or somebody sets `_arrival`."""
+        self._expected = company
+        if not self._is_gathered(company):
+            self._arrival.clear()
+            await self._arrival.wait()
+
+    def _is_gathered(self, company: int) -> bool:
+        return self._closing or len(self._queue) >= company or self._queued >= self.limits.batch
 
     def _take(self, limit: int) -> list[Waiting]:
         """Return the next submissions: as many as have up to `limit` requests, but at least one."""

@@ -10,8 +10,6 @@ from pydantic_settings import SettingsConfigDict
 from serving.identity_settings import Workload
 from serving.settings import ServerSettings, Settings
 
-LINGER_OF_SEVERAL = 0.002
-
 
 class CommandSettings(ServerSettings):
     """What the command service can be told; see also ServerSettings."""
@@ -45,11 +43,11 @@ class CommandSettings(ServerSettings):
     max_queued_commands: int = Field(
         8192, ge=1, le=1_000_000, description="most commands that wait for a transaction; more are refused"
     )
-    linger_seconds: float | None = Field(
-        None,
+    gather_seconds: float = Field(
+        0.01,
         ge=0,
         le=0.1,
-        description="wait for company before a transaction; by default 0.002 with several workers, else none",
+        description="longest wait of a transaction for callers who have just been answered and may ask again",
     )
     sweep_interval_seconds: float = Field(
         0.5, gt=0, le=60, description="pause between two looks for expired reservations"
@@ -90,14 +88,6 @@ class CommandSettings(ServerSettings):
         description='what commands of the topic may do, as JSON: {"roles": ["clerk"], "locations": ["B-1"]}; '
         "they are held to the table of roles like calls, and whoever may write to the topic acts so",
     )
-
-    @property
-    def linger(self) -> float:
-        """The seconds a transaction waits for company."""
-        if self.linger_seconds is not None:
-            return self.linger_seconds
-        # Several lanes split what arrives into smaller transactions, and each costs a flush of the log.
-        return LINGER_OF_SEVERAL if self.workers > 1 else 0.0
 
 
 class ArchiveSettings(Settings):

@@ -64,7 +64,7 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         batch=settings.max_batch_commands,
         queue=settings.max_queued_commands,
         deadline=settings.max_deadline_seconds,
-        linger=settings.linger,
+        gather=settings.gather_seconds,
     )
     upkeep_store = UpkeepStore(
         settings.database_url.get_secret_value(), connect_timeout=settings.connect_timeout_seconds

