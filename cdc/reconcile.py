@@ -28,8 +28,6 @@ SPOTS: Final = (*BOOKS, *view_walks.SPOTS)
 # For so much of the time it works, the rest it leaves to others.
 SHARE = 0.2
 PATIENCE_SECONDS = 5.0
-# So often, and at a start, a cycle looks at all that was ever closed.
-WHOLE_SECONDS = 86_400.0
 RETRY_SECONDS = 1.0
 MAX_RETRY_SECONDS = 15.0
 
@@ -53,7 +51,7 @@ async def reconcile(
     """
     report = Report()
     async with await connect_database(database_url) as connection:
-        for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False, whole=True):
+        for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False):
             while await walk.step(connection, report):
                 pass
     return report
@@ -109,15 +107,11 @@ class Reconciler:
 
     async def run(self) -> None:
         """Run cycle after cycle, for ever; wait where PostgreSQL or Redis is away, and go on from there."""
-        whole_at = time.monotonic()
         while True:
             begun = time.monotonic()
-            if whole := begun >= whole_at:
-                whole_at = begun + WHOLE_SECONDS
             self.status.current, self.status.current_start_time = Report(), time.time()
             patience = Patience(self._patience, is_total=False)
-            walks = list(_walks(self._view, patience, self._retention, repair=True, whole=whole))
-            await self._cycle(walks)
+            await self._cycle(list(_walks(self._view, patience, self._retention, repair=True)))
             self._close_cycle()
             await asyncio.sleep(max(0.0, begun + self._interval - time.monotonic()))
 
@@ -175,7 +169,5 @@ def _words(counts: Mapping[Spot, int]) -> dict[str, int]:
     return {str(spot): number for spot, number in counts.items()}
 
 
-def _walks(
-    view: ReadModel, patience: Patience, retention: Retention, *, repair: bool, whole: bool
-) -> Sequence[Walk]:
-    return [*books.walks(), *view_walks.walks(view, patience, retention, repair=repair, whole=whole)]
+def _walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
+    return [*books.walks(), *view_walks.walks(view, patience, retention, repair=repair)]

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import Enum
 from typing import Any, Final
 from uuid import UUID
 
@@ -16,7 +17,26 @@ from query_svc.rows import Row
 Name = tuple[str, ...]
 """What names a thing: the columns of its key, in their order."""
 
+Place = tuple[object, ...]
+"""Where a row stands in an order: the columns of the order."""
+
+FIRST_ID: Final = UUID(int=0)
+"""What is before every id of a promise."""
+
 Connection = AsyncConnection[Row]
+
+
+class Which(Enum):
+    """Rows of a table: every one in the order of the keys, or of promises a part that an index has.
+
+    OPEN: those that are open, in the order of the keys.
+    CLOSED: those that are closed, in the order of their last changes.
+    """
+
+    EVERY = "every"
+    OPEN = "open"
+    CLOSED = "closed"
+
 
 DatabaseError = Error
 """Anything that goes wrong with the database."""
@@ -55,26 +75,30 @@ class Table:
         return bool(self.open_state) and row["state"] == self.open_state
 
     async def page(
-        self, connection: Connection, after: Name | None, size: int, *, open_only: bool = False
+        self, connection: Connection, after: Place | None, size: int, which: Which = Which.EVERY
     ) -> list[Row]:
-        """Return the next rows in the order of their keys, from the beginning or after a name.
-
-        `open_only` is for promises: an index has those that are open, however many there ever were.
-        """
-        cursor = await connection.execute(*self.reading(after, size, open_only=open_only))
+        """Return the next rows in their order, from the beginning or after a place."""
+        cursor = await connection.execute(*self.reading(after, size, which))
         return await cursor.fetchall()
 
+    def place_of(self, row: Row, which: Which) -> Place:
+        """Return where a row stands in the order of those."""
+        return tuple(row[column] for column in self._order(which))
+
     def reading(
-        self, after: Name | None, size: int, *, open_only: bool = False
+        self, after: Place | None, size: int, which: Which = Which.EVERY
     ) -> tuple[sql.Composed, list[object]]:
         """Return the statement of `page`, and its parameters."""
-        columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
+        order = self._order(which)
+        columns = sql.SQL(", ").join(map(sql.Identifier, order))
         conditions: list[sql.Composable] = [sql.SQL("true")]
         if after is not None:
-            conditions.append(sql.SQL("({}) > ({})").format(columns, self._typed("%s::{}")))
-        if open_only:
-            # As it stands in the index: a parameter would not be taken for it.
+            conditions.append(sql.SQL("({}) > ({})").format(columns, _typed(order, "%s::{}")))
+        # As it stands in the index: a parameter would not be taken for it.
+        if which is Which.OPEN:
             conditions.append(sql.SQL("state = {}").format(sql.Literal(self.open_state)))
+        if which is Which.CLOSED:
+            conditions.append(sql.SQL("closed_time IS NOT NULL"))
         statement = sql.SQL("SELECT * FROM {} WHERE {} ORDER BY {} LIMIT %s").format(
             sql.Identifier(self.kind_table), sql.SQL(" AND ").join(conditions), columns
         )
@@ -85,7 +109,7 @@ class Table:
         wanted = list(names)
         columns = sql.SQL(", ").join(map(sql.Identifier, self.key))
         statement = sql.SQL("SELECT t.* FROM {} AS t JOIN unnest({}) AS k ({}) USING ({})").format(
-            sql.Identifier(self.kind_table), self._typed("%s::{}[]"), columns, columns
+            sql.Identifier(self.kind_table), _typed(self.key, "%s::{}[]"), columns, columns
         )
         arrays = [[name[place] for name in wanted] for place in range(len(self.key))]
         cursor = await connection.execute(statement, arrays)
@@ -119,8 +143,12 @@ class Table:
         """Return how to call what is named, for people."""
         return self.called.format(*name)
 
-    def _typed(self, form: str) -> sql.Composed:
-        return sql.SQL(", ").join([sql.SQL(form.format(kind)) for kind in self.key.values()])
+    def _order(self, which: Which) -> Mapping[str, str]:
+        return {"closed_time": "timestamptz", **self.key} if which is Which.CLOSED else self.key
+
+
+def _typed(columns: Mapping[str, str], form: str) -> sql.Composed:
+    return sql.SQL(", ").join([sql.SQL(form.format(kind)) for kind in columns.values()])
 
 
 TABLES: Final = (
@@ -140,8 +168,3 @@ TABLES: Final = (
 """Every table, those first that others refer to."""
 
 BY_KIND: Final = {table.kind: table for table in TABLES}
-
-
-def first_id(instant: datetime) -> str:
-    """Return what is before every id made since an instant: ids begin with the time, in milliseconds."""
-    return str(UUID(int=int(instant.timestamp() * 1000) << 80))

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from cdc.comparison import VIEW, Report, Spot
-from cdc.tables import TABLES, Connection, Name, Table, first_id
+from cdc.tables import FIRST_ID, TABLES, Connection, Name, Place, Table, Which
 from cdc.view_check import RETRY_SECONDS, Comparing, Patience
 from query_svc.read_model import Maintenance, ReadModel, Retention
 from query_svc.rows import Row
@@ -43,19 +43,17 @@ class _Pages(Generic[T]):
 
 
 class _Part(NamedTuple):
-    """Rows to walk through, after a name or from the beginning: all, or those that are open, or are not."""
+    """Rows to walk through, after a place or from the beginning."""
 
-    after: Name | None = None
-    open_only: bool = False
-    closed_only: bool = False
+    which: Which
+    after: Place | None = None
 
 
 class RowsWalk:
     """The rows of a table against what the read model shows of them.
 
-    Of promises, those that are open, and those that were made within the retention, both by an index: so it
-    takes no longer the more is closed. Those made before and closed since are left to StraysWalk, which
-    compares what is shown, and to a walk that is `whole`, which sees what is not.
+    Of promises, those that are open, and those that changed last within the retention, both by an index: so
+    it takes no longer the more was closed before. A walk that is `whole` looks at every row instead.
     """
 
     def __init__(self, table: Table, comparing: Comparing, retention: Retention, *, whole: bool) -> None:
@@ -63,19 +61,19 @@ class RowsWalk:
         self._table = table
         self._comparing = comparing
         self._retention = retention
-        self._parts = [_Part()]
+        self._parts = [_Part(Which.EVERY)]
         if table.open_state and not whole:
-            since = first_id(retention.gone_before(datetime.now(UTC)))
-            self._parts = [_Part(open_only=True), _Part((since,), closed_only=True)]
+            since = retention.kept_since(datetime.now(UTC))
+            # Those that are open first: what is closed meanwhile is among the others.
+            self._parts = [_Part(Which.OPEN), _Part(Which.CLOSED, (since, FIRST_ID))]
 
     async def step(self, connection: Connection, report: Report) -> bool:
         """Check the next rows; False when there were none."""
         while self._parts:
-            part = self._parts[0]
-            if page := await self._table.page(connection, part.after, PAGE, open_only=part.open_only):
-                rows = [row for row in page if not (part.closed_only and self._table.is_open(row))]
-                await self._check(connection, rows, report)
-                self._parts[0] = part._replace(after=self._table.name_of(page[-1]))
+            which, after = self._parts[0]
+            if page := await self._table.page(connection, after, PAGE, which):
+                await self._check(connection, page, report)
+                self._parts[0] = _Part(which, self._table.place_of(page[-1], which))
                 return True
             self._parts.pop(0)
         return False
@@ -90,24 +88,15 @@ class RowsWalk:
 class StraysWalk:
     """What the read model shows of a kind, of which there is no row. With `repair` it is taken away.
 
-    So is what was closed longer ago than the retention keeps it, which is no fault. What was made before it
-    and closed within is compared here, where it is found without a look at all that was ever closed.
+    So is what was closed longer ago than the retention keeps it, which is no fault.
     """
 
-    def __init__(  # noqa: PLR0913 - the parts it is made of
-        self,
-        view: ReadModel,
-        table: Table,
-        comparing: Comparing,
-        patience: Patience,
-        retention: Retention,
-        *,
-        repair: bool,
+    def __init__(
+        self, view: ReadModel, table: Table, patience: Patience, retention: Retention, *, repair: bool
     ) -> None:
         self._spot = Spot(VIEW, table.kind)
         self.name = f"{table.kind} without a row"
         self._table = table
-        self._comparing = comparing
         self._patience = patience
         self._retention = retention
         self._repair = repair
@@ -126,24 +115,9 @@ class StraysWalk:
                 )
                 if self._repair:
                     await view.remove(self._table.kind, name)
-            await self._comparing.compare(connection, self._made_before(rows), report)
             if self._repair:
                 await self._retire(view, rows, report)
         return True
-
-    def _made_before(self, rows: Sequence[Row]) -> list[Row]:
-        """Return those of the rows that are closed and shown, and made before the retention begins."""
-        table, now = self._table, datetime.now(UTC)
-        if not table.open_state:
-            return []
-        since, kept_since = first_id(self._retention.gone_before(now)), self._retention.kept_since(now)
-        return [
-            row
-            for row in rows
-            if table.name_of(row) < (since,)
-            and not table.is_open(row)
-            and not table.closed_before(row, kept_since)
-        ]
 
     async def _rows_of(self, connection: Connection, names: Sequence[Name]) -> tuple[list[Row], list[Name]]:
         """Return the rows of names, and the names of which there is none, and comes none.
@@ -203,17 +177,17 @@ class EntriesWalk:
 Walk = RowsWalk | StraysWalk | EntriesWalk
 
 
-def walks(
-    view: ReadModel, patience: Patience, retention: Retention, *, repair: bool, whole: bool
-) -> Sequence[Walk]:
-    """Return all checks of the read model, each at its beginning."""
-    comparing = {table.kind: Comparing(view, table, patience, repair=repair) for table in TABLES}
+def walks(view: ReadModel, patience: Patience, retention: Retention, *, repair: bool) -> Sequence[Walk]:
+    """Return all checks of the read model, each at its beginning.
+
+    With `repair` they go over and over, by the indexes; without, they are a proof that relies on none.
+    """
     return [
-        *(RowsWalk(table, comparing[table.kind], retention, whole=whole) for table in TABLES),
         *(
-            StraysWalk(view, table, comparing[table.kind], patience, retention, repair=repair)
+            RowsWalk(table, Comparing(view, table, patience, repair=repair), retention, whole=not repair)
             for table in TABLES
         ),
+        *(StraysWalk(view, table, patience, retention, repair=repair) for table in TABLES),
         EntriesWalk(view, repair=repair),
     ]
 

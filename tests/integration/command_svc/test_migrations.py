@@ -26,6 +26,15 @@ pytestmark = pytest.mark.stack
 
 CALLERS = 6
 ROUNDS = ("rollback", "migrate", "rollback", "migrate")
+# Every tenth of them is open.
+ORDERS = """
+INSERT INTO orders (order_id, state, line_skus, line_quantities, skus, location_ids, lot_ids, quantities,
+    backordered, shipped, cancelled, returned, waiting, channel, reference, actor, version, create_time,
+    update_time)
+SELECT uuidv7(), CASE WHEN n % 10 = 0 THEN 'OPEN' ELSE 'FULFILLED' END, '{song}', '{1}', '{}', '{}', '{}',
+    '{}', '{}', '{}', '{}', '{}', '{}', '', '', 'test', 1, now(), now() - n * interval '1 hour'
+FROM generate_series(1, 2500) AS n
+"""
 
 
 @pytest.fixture(scope="module")
@@ -90,3 +99,19 @@ async def dbmate(database: RunningStack, action: str) -> None:
     )
     output, _ = await process.communicate()
     assert process.returncode == 0, output.decode()
+
+
+def test_what_was_closed_before_gets_the_time_of_its_last_change(database: RunningStack) -> None:
+    """In several steps, each committed by itself; what is open gets none."""
+    (path,) = MIGRATIONS.glob("*_closed_time_of_before.sql")
+    statement = path.read_text().split("-- migrate:down", maxsplit=1)[0]
+    with psycopg.connect(database.postgres_url("owner"), autocommit=True) as connection:
+        connection.execute("ALTER TABLE orders DISABLE TRIGGER closed_time_follows")
+        connection.execute(ORDERS)
+        connection.execute("ALTER TABLE orders ENABLE TRIGGER closed_time_follows")
+        connection.execute(statement.encode())
+        found = connection.execute(
+            "SELECT state = 'OPEN', closed_time = update_time, count(*) FROM orders GROUP BY 1, 2 ORDER BY 1"
+        )
+        assert found.fetchall() == [(False, True, 2250), (True, None, 250)]
+        connection.execute("DELETE FROM orders")
