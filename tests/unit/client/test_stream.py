@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -13,10 +13,9 @@ from google.rpc import code_pb2
 
 from client import DeadlineExceededError, InvalidFieldError, InventoryClient, RetryPolicy, UnavailableError
 from inventory.command.v1.stock_command_service_pb2 import StreamStockRequest, StreamStockResponse
-from tests.unit.client.test_client import refuse
+from tests.unit.client.scripted_service import STOCK, Context, refuse, served
 
 FAST = RetryPolicy(attempts=4, first_pause=0.01, longest_pause=0.02)
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 @dataclass
@@ -54,22 +53,17 @@ class Service:
 async def service() -> AsyncIterator[tuple[Service, InventoryClient]]:
     """Give a service and a client that knows it."""
     script = Service()
-    server = grpc.aio.server()
     handler = grpc.stream_stream_rpc_method_handler(
         cast("Any", script.stream),  # a coroutine that writes is served as well
         request_deserializer=StreamStockRequest.FromString,
         response_serializer=StreamStockResponse.SerializeToString,
     )
-    name = "inventory.command.v1.StockCommandService"
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"StreamStock": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
     async with (
         asyncio.timeout(20),
-        InventoryClient(f"127.0.0.1:{port}", actor="test", timeout=5, retry=FAST) as client,
+        served({(STOCK, "StreamStock"): handler}) as address,
+        InventoryClient(address, actor="test", timeout=5, retry=FAST) as client,
     ):
         yield script, client
-    await server.stop(None)
 
 
 async def messages(number: int, taken: list[int] | None = None) -> AsyncIterator[StreamStockRequest]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias, cast
+from typing import Any, cast
 
 import grpc
 import pytest
@@ -13,10 +13,9 @@ from google.rpc import code_pb2
 
 from client import CursorExpiredError, InventoryClient, RetryPolicy, UnavailableError, WatchTooSlowError
 from inventory.query.v1.stock_query_service_pb2 import WatchStockRequest, WatchStockResponse
-from tests.unit.client.test_client import refuse
+from tests.unit.client.scripted_service import STOCK_QUERY, Context, refuse, served
 
 FAST = RetryPolicy(attempts=4, first_pause=0.01, longest_pause=0.02)
-Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 @dataclass
@@ -45,19 +44,17 @@ class Service:
 async def service() -> AsyncIterator[tuple[Service, InventoryClient]]:
     """Give a service and a client that knows it."""
     script = Service()
-    server = grpc.aio.server()
     handler = grpc.unary_stream_rpc_method_handler(
         cast("Any", script.watch),  # a coroutine that writes is served as well
         request_deserializer=WatchStockRequest.FromString,
         response_serializer=WatchStockResponse.SerializeToString,
     )
-    name = "inventory.query.v1.StockQueryService"
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {"WatchStock": handler}),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    async with asyncio.timeout(20), InventoryClient(f"127.0.0.1:{port}", actor="test", retry=FAST) as client:
+    async with (
+        asyncio.timeout(20),
+        served({(STOCK_QUERY, "WatchStock"): handler}) as address,
+        InventoryClient(address, actor="test", retry=FAST) as client,
+    ):
         yield script, client
-    await server.stop(None)
 
 
 async def cursors(client: InventoryClient, number: int, *, patience: float = 60.0) -> list[str]:
