@@ -51,8 +51,8 @@ class Limits:
 
     `deadline` is the longest time in seconds that a submission is worked on, whatever its caller grants.
     `patience` is for how many seconds a transaction is tried again, so that callers learn that the
-    database is away before their deadlines pass. `gather` is the longest, in seconds, that a transaction
-    waits for those who are expected to ask again.
+    database is away before their deadlines pass. `gather` is for how many seconds after an answer, at
+    most, a transaction waits for those who are expected to ask again.
     """
 
     batch: int = 256
@@ -122,19 +122,21 @@ class Batcher:
             raise
 
     async def _run(self) -> None:
-        company, lasted = 1, 0.0
+        company, until = 1, 0.0
         while not (self._closing and not self._queue):
-            await self._gather(company, min(lasted, self.limits.gather))
+            await self._gather(company, until)
             if batch := self._take(self.limits.batch):
                 begun = monotonic()
                 await self._settle(batch, begun + self.limits.patience)
-                # Those just answered may ask again, and nobody waits for them for longer than it has taken.
-                company, lasted = len(batch) + len(self._queue), monotonic() - begun
+                # Those just answered may ask again; nobody waits for them for longer than it has taken.
+                company, ended = len(batch) + len(self._queue), monotonic()
+                until = ended + min(ended - begun, self.limits.gather)
 
-    async def _gather(self, company: int, seconds: float) -> None:
-        """Return when somebody waits, and with them so many as are expected, or `seconds` have passed."""
+    async def _gather(self, company: int, until: float) -> None:
+        """Return when somebody waits, and with them so many as are expected, or that time has passed."""
         await self._arrived(1)
-        if seconds and not self._is_gathered(company):
+        seconds = until - monotonic()
+        if seconds > 0 and not self._is_gathered(company):
             over = asyncio.get_running_loop().call_later(seconds, self._arrival.set)
             await self._arrived(company)
             over.cancel()
