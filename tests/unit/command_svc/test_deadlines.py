@@ -3,80 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import math
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import pytest
 
 from command_svc.batcher import Batcher, Limits, QueueFullError
 from command_svc.domain.batch import Submission, Verdict
-from command_svc.domain.levels import LevelKey
-from command_svc.domain.scope import Scope
-from command_svc.domain.stock import AddStock
-from command_svc.domain.transaction import Transaction
 from command_svc.store.errors import ConflictError, RejectedError, UnavailableError
 from command_svc.waiting import ExpiredError
-from tests.unit.command_svc.making import MUG, submission
-from tests.unit.command_svc.memory_store import MemoryStore
-
-PATIENCE = 5.0
-PEN = LevelKey("PEN", "WH")
-QUICK = Limits(tries=4, first_backoff=0.0001, longest_backoff=0.001)
-
-
-class SteeredStore(MemoryStore):
-    """A store whose transactions wait at a gate and fail as told.
-
-    A level of `unreachable` is in reach of a transaction of one request alone; one that touches `contested`
-    meets another transaction after a `wait`, one that touches `unwritable` is refused; `failures` are raised
-    one for each transaction, after it was decided.
-    """
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.scopes: list[Scope] = []
-        self.withins: list[float] = []
-        self.entered = asyncio.Event()
-        self.gate = asyncio.Event()
-        self.gate.set()
-        self.unreachable: set[LevelKey] = set()
-        self.contested: set[LevelKey] = set()
-        self.wait = 0.0
-        self.unwritable: set[LevelKey] = set()
-        self.failures: list[Exception] = []
-
-    async def transact(
-        self, scope: Scope, decide: Callable[[Transaction], None], *, within: float = math.inf
-    ) -> None:
-        """Do as told."""
-        self.scopes.append(scope)
-        self.withins.append(within)
-        self.entered.set()
-        await self.gate.wait()
-        if self.contested & scope.levels:
-            await asyncio.sleep(self.wait)
-            raise ConflictError
-        working = self.read(scope)
-        if len(scope.requests) > 1:
-            working.reach -= self.unreachable
-        decide(working)
-        if self.unwritable & scope.levels:
-            raise RejectedError
-        if self.failures:
-            raise self.failures.pop(0)
-        self.keep(working)
-
-    @property
-    def sizes(self) -> list[int]:
-        """How many requests each transaction held."""
-        return [len(scope.requests) for scope in self.scopes]
-
-
-def add(key: LevelKey = MUG) -> Submission:
-    """Return a submission that adds a unit."""
-    return submission(AddStock(key, 1, "RECEIPT"))
+from tests.unit.command_svc.making import MUG
+from tests.unit.command_svc.steered_lane import PEN, QUICK, Clock, SteeredStore, accepted, add, lane
 
 
 def faulty(error: Exception) -> Submission:
@@ -87,13 +23,6 @@ def faulty(error: Exception) -> Submission:
 
     (request,) = add().requests
     return Submission((replace(request, encode=fail),))
-
-
-@asynccontextmanager
-async def lane(store: SteeredStore, limits: Limits = QUICK) -> AsyncIterator[Batcher]:
-    """Run a lane, and end the test rather than wait for ever."""
-    async with asyncio.timeout(PATIENCE), Batcher(store, limits) as batcher:
-        yield batcher
 
 
 async def gathered(
@@ -108,11 +37,6 @@ async def gathered(
     store.gate.set()
     await first
     return list(await asyncio.gather(*tasks, return_exceptions=True))
-
-
-def accepted(outcome: object) -> bool:
-    """Tell whether every verdict of an outcome is an answer."""
-    return isinstance(outcome, list) and all(isinstance(verdict, bytes) for verdict in outcome)
 
 
 async def test_who_has_expired_in_the_queue_is_told_so_without_a_transaction() -> None:
@@ -138,13 +62,16 @@ async def test_who_expires_while_the_transaction_waits_for_its_locks_is_not_deci
     assert not store.levels
 
 
-async def test_a_transaction_has_the_time_of_the_most_patient_caller_up_to_the_limit() -> None:
+async def test_a_transaction_has_the_time_of_the_most_patient_caller_up_to_the_limit(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    Clock.wound(monkeypatch)  # and never told to go on
     store = SteeredStore()
     async with lane(store, replace(QUICK, deadline=4.0)) as batcher:
         await gathered(store, batcher, (add(), 0.5), (add(), 3.0), (add(), 1.0))
         await batcher.submit(add(), 60.0)
         await batcher.submit(add())
-    assert store.withins == pytest.approx([4.0, 3.0, 4.0, 4.0], abs=0.4)
+    assert store.withins == [4.0, 3.0, 4.0, 4.0]
 
 
 async def test_who_runs_out_of_time_in_conflicts_knows_that_nothing_was_done() -> None:
