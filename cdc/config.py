@@ -101,7 +101,7 @@ class RelaySettings(DeadLetterSettings):
     gather_seconds: float = Field(
         0.25,
         ge=0,
-        le=10,
+        le=5,
         description="how long records are gathered before their events are told: a transaction of the broker"
         " costs it much the same for one event as for a thousand",
     )

@@ -129,6 +129,18 @@ def test_it_tells_each_event_once_in_order_with_its_schema_registered(world: Rel
     assert relay.wait(20) == 0
 
 
+def test_what_comes_one_by_one_is_told_together(world: RelayWorld) -> None:
+    records = history(30)
+    _, missing = world.start(INVENTORY_CDC_GATHER_SECONDS="2")
+    until(lambda: missing() is None)
+    for record in records:
+        world.write([record])
+        time.sleep(0.05)
+    check(world, records)
+    # Each would be a transaction of its own.
+    assert 1 <= world.logs[-1].read_text().count('"published"') <= len(records) / 3
+
+
 def test_a_journal_sent_again_is_told_once(world: RelayWorld) -> None:
     """Also to a relay that was started since, and from the middle of a transaction."""
     records = history(60)
