@@ -44,7 +44,7 @@ def usage(parts: Mapping[str, Iterable[int]]) -> Usage:
 def _seconds(pid: int) -> float:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return 0.0  # it has just ended, and its parent has its time
     # The name, in brackets, may hold spaces: the fields begin after it.
     own_and_of_ended_children = text.rpartition(")")[2].split()[11:15]
