@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import os
+import signal
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import uuid4
 
@@ -34,7 +37,25 @@ class Shop:
         """Reconcile everything."""
         return await reconcile(self.stack.postgres_url("query"), self.view, wait=wait)
 
-    def spoil(self, statement: str) -> None:
+    @contextmanager
+    def spoilt(self, statement: str, mending: str) -> Iterator[None]:
+        """Spoil by one statement, and mend by the other in the end.
+
+        The stack's own reconciler stands still meanwhile: it would bring the view to what is spoilt, and as
+        mending changes no version, nothing would bring it back.
+        """
+        pipeline = self.stack.pid("pipeline")
+        os.kill(pipeline, signal.SIGSTOP)
+        try:
+            self.run(statement)
+            try:
+                yield
+            finally:
+                self.run(mending)
+        finally:
+            os.kill(pipeline, signal.SIGCONT)
+
+    def run(self, statement: str) -> None:
         """Run SQL as the owner, with the item and the place as its parameters."""
         with psycopg.connect(self.stack.postgres_url("owner"), autocommit=True) as connection:
             connection.execute(statement, {"sku": self.sku, "place": self.place})
@@ -87,11 +108,8 @@ async def shop(stack: RunningStack) -> AsyncIterator[Shop]:
 )
 async def test_a_spoilt_row_or_entry_is_found(shop: Shop, spoil: str, mend: str) -> None:
     where = " WHERE sku = %(sku)s AND location_id = %(place)s"
-    shop.spoil(spoil + where)
-    try:
+    with shop.spoilt(spoil + where, mend + where):
         report = await shop.report()
-    finally:
-        shop.spoil(mend + where)
     assert report.fault_count >= 1
     assert all(fault.startswith(f"{shop.sku} at {shop.place}") for fault in report.faults)
     assert (await shop.report()).fault_count == 0
@@ -99,11 +117,11 @@ async def test_a_spoilt_row_or_entry_is_found(shop: Shop, spoil: str, mend: str)
 
 async def test_a_lost_entry_and_an_entry_without_row_are_found(shop: Shop) -> None:
     """An entry that has gone astray leaves a gap behind, and stands where there is no row."""
-    shop.spoil("UPDATE stock_movements SET sku = sku || '-X' WHERE sku = %(sku)s AND version = 2")
-    try:
+    with shop.spoilt(
+        "UPDATE stock_movements SET sku = sku || '-X' WHERE sku = %(sku)s AND version = 2",
+        "UPDATE stock_movements SET sku = %(sku)s WHERE sku = %(sku)s || '-X'",
+    ):
         report = await shop.report()
-    finally:
-        shop.spoil("UPDATE stock_movements SET sku = %(sku)s WHERE sku = %(sku)s || '-X'")
     assert report.faults == [
         f"{shop.sku} at {shop.place}: the row says [18, 0, 0, 0, 3], the ledger sums up to [12, 0, 0, 0, 2]",
         f"{shop.sku} at {shop.place}: the ledger's entry 3 does not follow from the one before it",
@@ -114,18 +132,18 @@ async def test_a_lost_entry_and_an_entry_without_row_are_found(shop: Shop) -> No
 
 async def test_a_ledger_whose_beginning_is_archived_sums_up_from_its_opening(shop: Shop) -> None:
     """Two of three entries are archived: with the opening all adds up, with another one it does not."""
-    shop.spoil(
+    shop.run(
         "WITH archived AS (DELETE FROM stock_movements WHERE sku = %(sku)s AND version <= 2 RETURNING *)"
         " INSERT INTO ledger_openings"
         " SELECT sku, location_id, version, on_hand, reserved, backordered, in_transit FROM archived"
         " WHERE version = 2"
     )
     assert (await shop.report()).faults == []
-    shop.spoil("UPDATE ledger_openings SET on_hand = on_hand + 1 WHERE sku = %(sku)s")
-    try:
+    with shop.spoilt(
+        "UPDATE ledger_openings SET on_hand = on_hand + 1 WHERE sku = %(sku)s",
+        "UPDATE ledger_openings SET on_hand = on_hand - 1 WHERE sku = %(sku)s",
+    ):
         report = await shop.report()
-    finally:
-        shop.spoil("UPDATE ledger_openings SET on_hand = on_hand - 1 WHERE sku = %(sku)s")
     assert report.faults == [
         f"{shop.sku} at {shop.place}: the row says [18, 0, 0, 0, 3], the ledger sums up to [19, 0, 0, 0, 3]",
         f"{shop.sku} at {shop.place}: the ledger's entry 3 does not follow from the one before it",
