@@ -20,6 +20,7 @@ from command_svc.domain.refusals import (
     ReservationResolvedError,
 )
 from command_svc.domain.sourcing import Candidate
+from command_svc.domain.transaction import OutOfReachError
 
 if TYPE_CHECKING:
     from command_svc.domain.transaction import Transaction
@@ -170,13 +171,16 @@ def extend_reservation(transaction: Transaction, command: ExtendReservation, cau
 def free_expired(transaction: Transaction, keys: Iterable[LevelKey] | None = None) -> int:
     """Give back what expired reservations hold at `keys`, or at all; return how many there were.
 
-    A reservation that holds several levels gives back all of them.
+    A reservation that holds several levels gives back all of them; OutOfReachError if it was made, and
+    expired, too late for all of them to be locked.
     """
     wanted = None if keys is None else set(keys)
     freed = 0
     for reservation in list(transaction.reservations.values()):
         overdue = reservation.state == PENDING and reservation.is_expired(transaction.now)
         if overdue and (wanted is None or any(line.key in wanted for line in reservation.lines if line.held)):
+            if any(line.key not in transaction.levels for line in reservation.lines):
+                raise OutOfReachError(reservation.reservation_id)
             _give_back(transaction, reservation, EXPIRED, "EXPIRE", CLOCKWORK)
             freed += 1
     return freed

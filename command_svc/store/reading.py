@@ -10,6 +10,7 @@ import psycopg
 
 from command_svc.domain.levels import Level, LevelKey
 from command_svc.domain.lot import Lot, LotKey, Serial
+from command_svc.domain.promises import PENDING
 from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import Record, Transaction
 from command_svc.store import rows, statements
@@ -148,10 +149,18 @@ async def _take(transaction: Transaction, cursors: Cursors) -> None:
 
 
 def _take_reservations(transaction: Transaction, found: Found) -> None:
-    for reservation in map(rows.reservation, found):
-        # One that expired after the levels were chosen is left for the next transaction, or the sweeper.
-        if all(line.key in transaction.levels for line in reservation.lines):
-            transaction.reservations[reservation.reservation_id] = reservation
+    """Take what was found; of too many expired ones, only those that may be freed here.
+
+    One that was made while the levels were waited for, and has expired since, may keep others: it is taken,
+    and who needs what it keeps decides again. What is beyond a bounded number is left to the next
+    transaction, or the sweeper.
+    """
+    reservations = [rows.reservation(row) for row in found]
+    expired = sum(one.state == PENDING and one.is_expired(transaction.now) for one in reservations)
+    for one in reservations:
+        locked = all(line.key in transaction.levels for line in one.lines)
+        if locked or expired <= statements.MOST_OVERDUE:
+            transaction.reservations[one.reservation_id] = one
 
 
 def _take_orders(transaction: Transaction, found: Found) -> None:

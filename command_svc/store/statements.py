@@ -24,19 +24,22 @@ ORDER BY l.sku COLLATE "C", l.location_id COLLATE "C"
 FOR UPDATE OF l
 """
 
+# Of expired reservations, so many are freed by who needs their units; the sweeper leaves few.
+MOST_OVERDUE = 100
+
 # As above, for commands that touch promises and transfers or may find expired holds in their way. Locks
 # also every level of the reservations, orders and transfers named, of expired reservations that hold
-# something of the items taken (a bounded number: the sweeper leaves few), of the items that may come from
-# anywhere, and of the components of bundles. What a promise holds where never changes, nor what a bundle is
-# made of, so it is known before the levels are locked. How many they are is beyond the planner, which would
-# rather read the whole table: each of them is looked up by itself, in their order.
+# something of the items taken, of the items that may come from anywhere, and of the components of bundles.
+# What a promise holds where never changes, nor what a bundle is made of, so it is known before the levels are
+# locked. How many they are is beyond the planner, which would rather read the whole table: each of them is
+# looked up by itself, in their order.
 LOCK_SCOPE = f"""
 WITH taken AS (
     SELECT %b::text[] || {_COMPONENTS} AS skus
 ), overdue AS (
     SELECT r.skus, r.location_ids FROM reservations AS r, taken AS t
     WHERE r.state = 'PENDING' AND r.expire_time <= statement_timestamp() AND r.skus && t.skus
-    ORDER BY r.expire_time LIMIT 100
+    ORDER BY r.expire_time LIMIT {MOST_OVERDUE}
 ), wanted AS (
     SELECT k.sku, k.location_id FROM unnest(%b::text[], %b::text[]) AS k (sku, location_id)
     UNION

@@ -28,7 +28,7 @@ from command_svc.domain.stock import AddStock, RemoveStock
 from command_svc.domain.transaction import Transaction
 from command_svc.domain.transfers import DispatchedLine, DispatchTransfer
 from command_svc.store import statements
-from tests.integration.command_svc.lanes import store
+from tests.integration.command_svc.lanes import ask, lane, store
 from tests.integration.command_svc.shop import Row, Shop
 from tests.stack_fixture import RunningStack
 
@@ -285,6 +285,39 @@ async def test_of_two_who_would_sell_the_last_unit_one_waits_and_is_refused(
     assert isinstance(verdicts[0], bytes)
     assert isinstance(verdicts[1], InsufficientStockError)
     assert shop.audit() == {shop.north: Row(0, 2)}
+
+
+async def test_a_hold_that_was_made_and_expired_during_the_wait_is_in_nobodys_way(
+    shop: Shop, neighbour: Neighbour
+) -> None:
+    """It keeps more than was locked, as nobody knew of it then: the command is decided again."""
+    levels = shop.south, shop.north
+    await shop.carry_out(*(AddStock(level, 1, "RECEIPT") for level in levels))
+    lines = tuple(WantedLine(*level, 1) for level in levels)
+    hold = ReserveStock(lines, timedelta(microseconds=1), Terms(Strategy("PRIORITY")))
+    sale = RemoveStock(shop.south, 1, "SALE")
+    async with lane(shop.url) as first, lane(shop.url) as second:
+        await neighbour.lock(shop.south)
+        asked = [asyncio.create_task(ask(first, [shop.one(hold)]))]
+        await neighbour.blocks(1)
+        asked.append(asyncio.create_task(ask(second, [shop.one(sale)])))
+        await neighbour.blocks(2)
+        await neighbour.let_go()
+        answers = await asyncio.gather(*asked)
+    assert all(isinstance(answer, bytes) for ((answer,),) in answers), answers
+    assert shop.ask("SELECT state FROM reservations WHERE skus[1] = %(sku)s") == [("EXPIRED",)]
+
+
+async def test_of_too_many_expired_holds_those_beyond_the_locks_are_left_to_the_next(shop: Shop) -> None:
+    most = statements.MOST_OVERDUE
+    await shop.carry_out(AddStock(shop.south, most + 1, "RECEIPT"), AddStock(shop.north, 1, "RECEIPT"))
+    terms, instant = Terms(Strategy("PRIORITY")), timedelta(microseconds=1)
+    south, north = (WantedLine(*level, 1) for level in (shop.south, shop.north))
+    await shop.carry_out(*[ReserveStock((south,), instant, terms)] * most)
+    await shop.carry_out(ReserveStock((south, north), instant, terms))
+    await shop.carry_out(RemoveStock(shop.south, 1, "SALE"))
+    states = shop.ask("SELECT state, count(*) FROM reservations WHERE skus[1] = %(sku)s GROUP BY state")
+    assert dict(states) == {"EXPIRED": most, "PENDING": 1}
 
 
 async def test_requests_and_clock_are_read_after_the_locks(shop: Shop, neighbour: Neighbour) -> None:

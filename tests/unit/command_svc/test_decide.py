@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 
 import pytest
 
@@ -26,6 +27,7 @@ from command_svc.domain.refusals import (
     RequestIdReusedError,
     VersionMismatchError,
 )
+from command_svc.domain.reservations import ReserveStock
 from command_svc.domain.scope import Scope
 from command_svc.domain.sourcing import Strategy
 from command_svc.domain.stock import AddStock, AdjustStock, MoveStock, RemoveStock
@@ -42,6 +44,7 @@ from tests.unit.command_svc.making import (
     submission,
     transaction,
 )
+from tests.unit.command_svc.memory_store import MemoryStore
 
 ADD = AddStock(MUG, 5, "RECEIPT")
 
@@ -236,6 +239,24 @@ def test_what_came_into_being_in_the_same_transaction_may_be_out_of_its_reach() 
         order = PlaceOrder((WantedLine("SET", location_id, 1),), Terms(Strategy("PRIORITY")))
         with pytest.raises(OutOfReachError):
             decide(working, submission(bundle, order))
+
+
+def test_an_expired_hold_may_keep_what_is_out_of_reach() -> None:
+    """Nobody knew of it when the levels were locked, as it was made while they were waited for."""
+    store = MemoryStore()
+    lines = WantedLine(*MUG, 1), WantedLine(*MUG_AT_STORE, 1)
+    hold = ReserveStock(lines, timedelta(microseconds=1), Terms(Strategy("PRIORITY")))
+    stocked = submission(AddStock(MUG, 1, "RECEIPT"), AddStock(MUG_AT_STORE, 1, "RECEIPT"), hold)
+    before = store.read(Scope.of([stocked]))
+    decide(before, stocked)
+    store.keep(before)
+    store.now += timedelta(seconds=1)
+    sale = submission(RemoveStock(MUG, 1, "SALE"))
+    working = store.read(Scope.of([sale]))
+    del working.levels[MUG_AT_STORE]
+    with pytest.raises(OutOfReachError):
+        decide(working, sale)
+    assert working.is_empty
 
 
 def test_a_scope_names_everything_that_is_touched() -> None:
