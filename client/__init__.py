@@ -3,6 +3,7 @@
 from .blocking import BlockingClient
 from .client import InventoryClient
 from .errors import (
+    AddressNotFoundError,
     AlreadyExistsError,
     BackordersOutstandingError,
     CursorExpiredError,
@@ -45,6 +46,7 @@ from .errors import (
     RateLimitedError,
     RebuildUnderWayError,
     RequestIdReusedError,
+    RequestTooLargeError,
     ReservationExpiredError,
     ReservationNotFoundError,
     ReservationResolvedError,
@@ -66,6 +68,7 @@ from .tls import Tls
 from .tokens import IssuedTokens, TokenSource
 
 __all__ = [
+    "AddressNotFoundError",
     "AlreadyExistsError",
     "BackordersOutstandingError",
     "BlockingClient",
@@ -111,6 +114,7 @@ __all__ = [
     "RateLimitedError",
     "RebuildUnderWayError",
     "RequestIdReusedError",
+    "RequestTooLargeError",
     "ReservationExpiredError",
     "ReservationNotFoundError",
     "ReservationResolvedError",

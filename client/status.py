@@ -68,6 +68,8 @@ BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
         "LOCATION_NOT_ALLOWED": errors.LocationNotAllowedError,
         "REBUILD_UNDER_WAY": errors.RebuildUnderWayError,
         "RATE_LIMITED": errors.RateLimitedError,
+        "REQUEST_TOO_LARGE": errors.RequestTooLargeError,
+        "ADDRESS_NOT_FOUND": errors.AddressNotFoundError,
     }
 )
 """The exception of every reason of inventory.type.v1.ErrorReason, without its prefix."""

@@ -80,6 +80,8 @@ CODES: Mapping[ErrorReason.ValueType, grpc.StatusCode] = MappingProxyType(
         error_reason_pb2.ERROR_REASON_LOCATION_NOT_ALLOWED: grpc.StatusCode.PERMISSION_DENIED,
         error_reason_pb2.ERROR_REASON_REBUILD_UNDER_WAY: grpc.StatusCode.FAILED_PRECONDITION,
         error_reason_pb2.ERROR_REASON_RATE_LIMITED: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE: grpc.StatusCode.RESOURCE_EXHAUSTED,
+        error_reason_pb2.ERROR_REASON_ADDRESS_NOT_FOUND: grpc.StatusCode.NOT_FOUND,
     }
 )
 

@@ -1,22 +1,20 @@
-"""What the edge's Envoy enforces of the table of roles: who may call which method, and how it refuses."""
+"""What the edge's Envoy enforces of the table of roles, and what it says to whom it does not let through."""
 
 from __future__ import annotations
 
-import base64
 import json
 from collections import defaultdict
 from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
-from urllib.parse import quote
 
-from google.protobuf import json_format
-from google.rpc import code_pb2, error_details_pb2, status_pb2
+from answers import Answer, by_grpc, every_way, flag, header, status, told
+from transcoding import MAX_REQUEST_BYTES
 
 from inventory.type.v1 import error_reason_pb2
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name, role_named
-from serving.errors import DETAILS_KEY, DOMAIN, CallError
+from serving.errors import CallError, unavailable
 from serving.identity import permission_denied, unauthenticated
 from stack.limits import EXTENSIONS, STACK_CLAIMS, TOKEN_FILTER
 from stack.workloads import NAMESPACE, WORKLOADS
@@ -42,79 +40,122 @@ def access_filter() -> str:
 
 
 def refusals() -> str:
-    """Return envoy/generated/refusals.json: how each refusal of the edge is answered, details included."""
+    """Return envoy/generated/refusals.json: how the edge answers by itself, whichever way a caller comes."""
+    answers = [UPGRADE, *_not_admitted(), *LIMITED, *NO_CALL, *AWAY, *OTHERWISE]
+    return json.dumps({"mappers": every_way(answers)}, indent=1) + "\n"
+
+
+def sidecar_refusals() -> str:
+    """Return envoy/generated/sidecar-refusals.json: how a sidecar answers for a service, by gRPC alone."""
+    return json.dumps({"mappers": by_grpc([*CROWDED, *AWAY])}, indent=1) + "\n"
+
+
+# To come again after, in seconds: buckets fill within one; room is made sooner, and so is a way around.
+RATE_RETRY = 1.0
+ROOM_RETRY = 0.25
+
+_FULL = CallError(
+    error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many calls are in progress", retry_after=ROOM_RETRY
+)
+# A proxy has as many calls under way as it, or its service, can carry.
+CROWDED = [
+    Answer([sign], _FULL, HTTPStatus.TOO_MANY_REQUESTS)
+    for sign in (flag("UO"), flag("OM"), told("reached_concurrency_limit"))
+]
+_RATE = CallError(
+    error_reason_pb2.ERROR_REASON_RATE_LIMITED,
+    "more calls a second than the caller, its address or the method may have",
+    retry_after=RATE_RETRY,
+)
+LIMITED = [Answer([told("local_rate_limited")], _RATE), *CROWDED]
+
+
+def _invalid(message: str) -> CallError:
+    return CallError(error_reason_pb2.ERROR_REASON_INVALID_FIELD, message)
+
+
+def _too_large(message: str) -> CallError:
+    return CallError(error_reason_pb2.ERROR_REASON_REQUEST_TOO_LARGE, message)
+
+
+def _late(message: str) -> CallError:
+    return CallError(error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED, message)
+
+
+# Envoy says 403, as if it were for the want of a role.
+UPGRADE = Answer(
+    [told("upgrade_failed")], _invalid("no other protocol is spoken here"), HTTPStatus.BAD_REQUEST
+)
+# What has not become a call. Of what the transcoder cannot read, it says where it stopped.
+NO_CALL = [
+    Answer(
+        [status(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)],
+        _too_large(f"the body is larger than {MAX_REQUEST_BYTES} bytes"),
+    ),
+    Answer(
+        [status(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)],
+        _too_large("the headers are larger than 16 KiB, or more than 64"),
+    ),
+    Answer(
+        [status(HTTPStatus.NOT_FOUND)],
+        CallError(error_reason_pb2.ERROR_REASON_ADDRESS_NOT_FOUND, "no method has this address"),
+    ),
+    Answer(
+        [status(HTTPStatus.BAD_REQUEST), told("transcode_failure")],
+        _invalid("the request is not what its method takes"),
+        quotes=True,
+    ),
+    Answer([status(HTTPStatus.REQUEST_TIMEOUT)], _late("the headers took longer than they may")),
+]
+
+# The service behind, as this proxy sees it.
+AWAY = [
+    *(
+        Answer([status(code)], unavailable("service", ROOM_RETRY))
+        for code in (HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE)
+    ),
+    Answer([status(HTTPStatus.GATEWAY_TIMEOUT)], _late("the call took longer than a call may")),
+]
+_NO_HTTP = _invalid("the request is none that HTTP allows, or that is spoken here")
+OTHERWISE = [
+    Answer([status(HTTPStatus.NOT_IMPLEMENTED)], _NO_HTTP),
+    Answer(
+        [status(HTTPStatus.INTERNAL_SERVER_ERROR, "GE")],
+        CallError(error_reason_pb2.ERROR_REASON_INTERNAL, "the proxy could not pass the answer on"),
+    ),
+    Answer([status(HTTPStatus.BAD_REQUEST, "GE")], _NO_HTTP),
+]
+
+
+def _not_admitted() -> Iterator[Answer]:
+    """Yield what answers to those who do not prove who they are, or may not call the method."""
+    refused = status(HTTPStatus.FORBIDDEN)
+    # Envoy says 403 to a token for others.
+    others = unauthenticated("claims", "the token is refused: claims")
+    yield Answer([refused, told("jwt_authn")], others, HTTPStatus.UNAUTHORIZED)
     anonymous = [
-        {"header_filter": {"header": {"name": "authorization", "present_match": True, "invert_match": True}}},
+        header("authorization", present_match=True, invert_match=True),
         *(
-            {
-                "header_filter": {
-                    "header": {
-                        "name": "x-forwarded-client-cert",
-                        "string_match": {"contains": f"/ns/{NAMESPACE}/sa/{name}"},
-                        "treat_missing_header_as_empty": True,
-                        "invert_match": True,
-                    }
-                }
-            }
+            header(
+                "x-forwarded-client-cert",
+                string_match={"contains": f"/ns/{NAMESPACE}/sa/{name}"},
+                invert_match=True,
+            )
             for name in WORKLOADS
         ),
     ]
     missing = unauthenticated("missing", "the call brings no token, and no certificate that is known")
-    # Envoy says 403 to a token for others.
-    others = unauthenticated("claims", "the token is refused: claims")
-    mappers = [
-        _mapper([_status(403), _told("jwt_authn")], others, 401),
-        _mapper([_status(403), *anonymous], missing, 401),
-    ]
+    yield Answer([refused, *anonymous], missing, HTTPStatus.UNAUTHORIZED)
     for path in sorted(ACCESS):
-        called = {"header_filter": {"header": {"name": ":path", "string_match": {"exact": path}}}}
-        mappers.append(_mapper([_status(403), called], permission_denied(path)))
-    mappers += _refused_tokens()
-    every = [*mappers, *limited()]
-    web = [*map(_as_json, every), *map(_as_web, every)]
-    return json.dumps({"mappers": [*web, *every, *_no_call()]}, indent=1) + "\n"
-
-
-def sidecar_refusals() -> str:
-    """Return envoy/generated/sidecar-refusals.json: how a sidecar answers where there is no room."""
-    return json.dumps({"mappers": list(crowded())}, indent=1) + "\n"
-
-
-# To come again after, in seconds: buckets fill within one; room is made sooner.
-RATE_RETRY = 1.0
-ROOM_RETRY = 0.25
-
-
-def limited() -> Iterator[dict[str, Any]]:
-    """Yield what answers to callers who ask too much."""
-    rate = CallError(
-        error_reason_pb2.ERROR_REASON_RATE_LIMITED,
-        "more calls a second than the caller, its address or the method may have",
-        retry_after=RATE_RETRY,
+        yield Answer([refused, header(":path", string_match={"exact": path})], permission_denied(path))
+    yield Answer(
+        [refused], CallError(error_reason_pb2.ERROR_REASON_PERMISSION_DENIED, "nobody has such a method")
     )
-    yield _mapper([_told("local_rate_limited")], rate, exhausted=True)
-    yield from crowded()
-
-
-def crowded() -> Iterator[dict[str, Any]]:
-    """Yield what answers when a proxy has as many calls under way as it, or its service, can carry."""
-    full = CallError(
-        error_reason_pb2.ERROR_REASON_QUEUE_FULL, "too many calls are in progress", retry_after=ROOM_RETRY
-    )
-    for sign in (_flag("UO"), _flag("OM"), _told("reached_concurrency_limit")):
-        yield _mapper([sign], full, 429, exhausted=True)
-
-
-def _by_token(role: Role.ValueType) -> dict[str, Any]:
-    value = {"list_match": {"one_of": {"string_match": {"exact": role_name(role)}}}}
-    path = [{"key": STACK_CLAIMS}, {"key": "roles"}]
-    return {"metadata": {"filter": TOKEN_FILTER, "path": path, "value": value}}
-
-
-def _by_certificate(roles: frozenset[Role.ValueType]) -> Iterator[dict[str, Any]]:
-    for name, role in WORKLOADS.items():
-        if role_named(role) in roles:
-            yield {"authenticated": {"principal_name": {"suffix": f"/ns/{NAMESPACE}/sa/{name}"}}}
+    for said, cause in CAUSES.items():
+        error = unauthenticated(cause, f"the token is refused: {cause}")
+        yield Answer([status(HTTPStatus.UNAUTHORIZED), told(said)], error)
+    malformed = unauthenticated("malformed", "the token is no JSON Web Token")
+    yield Answer([status(HTTPStatus.UNAUTHORIZED)], malformed)
 
 
 # What the filter says of a token that is no good, and the cause that the contract knows it by.
@@ -129,122 +170,13 @@ CAUSES = {
 }
 
 
-def _refused_tokens() -> Iterator[dict[str, Any]]:
-    for said, cause in CAUSES.items():
-        error = unauthenticated(cause, f"the token is refused: {cause}")
-        yield _mapper([_status(401), _told(said)], error)
-    yield _mapper([_status(401)], unauthenticated("malformed", "the token is no JSON Web Token"))
+def _by_token(role: Role.ValueType) -> dict[str, Any]:
+    value = {"list_match": {"one_of": {"string_match": {"exact": role_name(role)}}}}
+    path = [{"key": STACK_CLAIMS}, {"key": "roles"}]
+    return {"metadata": {"filter": TOKEN_FILTER, "path": path, "value": value}}
 
 
-# What the edge says of a request that never became a call, by its status: there is no such path, the body or
-# the query is not what the contract says, there is too much of it.
-NO_CALL = {
-    HTTPStatus.NOT_FOUND: code_pb2.NOT_FOUND,
-    HTTPStatus.BAD_REQUEST: code_pb2.INVALID_ARGUMENT,
-    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: code_pb2.RESOURCE_EXHAUSTED,
-}
-
-
-def _no_call() -> Iterator[dict[str, Any]]:
-    for status, code in NO_CALL.items():
-        body: dict[str, Any] = {"code": code, "message": "%LOCAL_REPLY_BODY%"}
-        if code == code_pb2.INVALID_ARGUMENT:
-            info = error_details_pb2.ErrorInfo(reason="INVALID_FIELD", domain=DOMAIN)
-            kind = f"type.googleapis.com/{info.DESCRIPTOR.full_name}"
-            body["details"] = [{"@type": kind, **json_format.MessageToDict(info)}]
-        told = [] if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else [_told("transcode_failure")]
-        yield {"filter": _all([_status(status), *told]), "body_format_override": _json(body)}
-
-
-def _as_json(mapper: dict[str, Any]) -> dict[str, Any]:
-    """Return what answers the same to a caller of JSON: the body is the status, details and all."""
-    header = mapper["headers_to_add"][0]
-    status = status_pb2.Status.FromString(base64.b64decode(header["header"]["value"]))
-    # The transcoder leaves this; what a caller says in it is taken away before.
-    transcoded = {"header_filter": {"header": {"name": "x-envoy-original-path", "present_match": True}}}
-    other = {
-        "name": "content-type",
-        "string_match": {"prefix": "application/grpc"},
-        "treat_missing_header_as_empty": True,
-        "invert_match": True,
-    }
-    json_caller = {"or_filter": {"filters": [transcoded, {"header_filter": {"header": other}}]}}
-    filters = mapper["filter"].get("and_filter", {}).get("filters", [mapper["filter"]])
-    found = {**mapper, "filter": _all([json_caller, *filters])}
-    return found | {"body_format_override": _json(json_format.MessageToDict(status))}
-
-
-def _as_web(mapper: dict[str, Any]) -> dict[str, Any]:
-    """Return what answers the same to a caller of gRPC-Web: Envoy takes it for no gRPC where it refuses."""
-    details = mapper["headers_to_add"][0]
-    status = status_pb2.Status.FromString(base64.b64decode(details["header"]["value"]))
-    trailers = {"grpc-status": str(status.code), "grpc-message": quote(status.message, safe=" '/:,")}
-    headers = [
-        {"header": {"key": key, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
-        for key, value in trailers.items()
-    ]
-    web = {"header_filter": {"header": {"name": "x-grpc-web", "present_match": True}}}
-    filters = mapper["filter"].get("and_filter", {}).get("filters", [mapper["filter"]])
-    return {
-        "filter": _all([web, *filters]),
-        "status_code": HTTPStatus.OK,
-        "body": {"inline_string": ""},
-        "body_format_override": {
-            "text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"},
-            "content_type": "application/grpc-web+proto",
-        },
-        "headers_to_add": [details, *headers],
-    }
-
-
-def _json(body: dict[str, Any]) -> dict[str, Any]:
-    # What stands in a map has no order of its own.
-    ordered = json.loads(json.dumps(body, sort_keys=True))
-    return {"json_format": ordered, "content_type": "application/json"}
-
-
-def _all(filters: list[dict[str, Any]]) -> dict[str, Any]:
-    return {"and_filter": {"filters": filters}} if len(filters) > 1 else filters[0]
-
-
-def _told(text: str) -> dict[str, Any]:
-    """Return what matches where Envoy's reason for an answer of its own has a text in it."""
-    expression = f"response.code_details.contains('{text}')"
-    return {
-        "extension_filter": {
-            "name": "envoy.access_loggers.extension_filters.cel",
-            "typed_config": {
-                "@type": f"{EXTENSIONS}.access_loggers.filters.cel.v3.ExpressionFilter",
-                "expression": expression,
-            },
-        }
-    }
-
-
-def _flag(name: str) -> dict[str, Any]:
-    return {"response_flag_filter": {"flags": [name]}}
-
-
-def _status(code: int) -> dict[str, Any]:
-    # Every comparison of Envoy has a key to change it by at run time: nobody does.
-    comparison = {"op": "EQ", "value": {"default_value": code, "runtime_key": "inventory.unused"}}
-    return {"status_code_filter": {"comparison": comparison}}
-
-
-def _mapper(
-    filters: list[dict[str, Any]], error: CallError, status: int | None = None, *, exhausted: bool = False
-) -> dict[str, Any]:
-    """Return what answers with an error's message and details where all filters match.
-
-    No status of HTTP is RESOURCE_EXHAUSTED to Envoy: what is `exhausted` says so itself.
-    """
-    details = base64.b64encode(error.to_status().SerializeToString(deterministic=True)).decode()
-    found: dict[str, Any] = {
-        "filter": _all(filters),
-        "body": {"inline_string": error.message},
-        "headers_to_add": [{"header": {"key": DETAILS_KEY, "value": details}}],
-    }
-    if exhausted:
-        code = str(error.code.value[0])
-        found["headers_to_add"].append({"header": {"key": "grpc-status", "value": code}})
-    return found if status is None else found | {"status_code": status}
+def _by_certificate(roles: frozenset[Role.ValueType]) -> Iterator[dict[str, Any]]:
+    for name, role in WORKLOADS.items():
+        if role_named(role) in roles:
+            yield {"authenticated": {"principal_name": {"suffix": f"/ns/{NAMESPACE}/sa/{name}"}}}

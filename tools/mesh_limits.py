@@ -6,6 +6,7 @@ from typing import Any
 
 import door
 import yaml
+from answers import by_grpc
 
 from stack import limits
 
@@ -62,7 +63,7 @@ def _filter(context: str, value: limits.Filter, operation: str, place: dict[str,
 def _answers(context: str) -> dict[str, Any]:
     """Return the patch that has a proxy tell callers why they are refused."""
     manager = f"{limits.EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager"
-    mappers = list(door.limited())
+    mappers = by_grpc(door.LIMITED)
     return {
         "applyTo": "NETWORK_FILTER",
         "match": {"context": context, "listener": {"filterChain": {"filter": {"name": MANAGER}}}},

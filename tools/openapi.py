@@ -15,6 +15,7 @@ from google.api import annotations_pb2
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving.access import ACCESS, role_name
 from serving.contracts import SERVICES
 
@@ -64,6 +65,7 @@ class _Document:
                     paths.setdefault(getattr(rule, verb), {})[verb] = self._operation(
                         method, verb, getattr(rule, verb)
                     )
+        self._enum(ErrorReason.DESCRIPTOR)
         self._schemas[STATUS] = {
             "type": "object",
             "properties": {
@@ -88,6 +90,13 @@ class _Document:
                 "responses": {
                     "Refused": {
                         "description": "Refused: the reason stands in the details. Nothing has changed.",
+                        "headers": {
+                            "Retry-After": {
+                                "description": "Where the edge has refused for want of room or of a service: "
+                                "the seconds after which to come again.",
+                                "schema": {"type": "integer"},
+                            }
+                        },
                         "content": {"application/json": {"schema": _reference(STATUS)}},
                     }
                 },

@@ -5,6 +5,8 @@ Every refusal of the service arrives as the exception of its published reason
 
     InventoryError                      any failed call
     ├── InvalidFieldError               a field breaks its rule; see `field_violations`
+    ├── RequestTooLargeError            the body or the headers are larger than they may be
+    ├── AddressNotFoundError            no method has the address that was called over HTTP
     ├── InvalidPageTokenError           the page token is not one this list has handed out
     ├── InvalidConsistencyTokenError    the consistency token is none that a command has answered with
     ├── InvalidCursorError              the cursor is not one that a watch has handed out
@@ -93,12 +95,14 @@ from .promises import (
     TransferResolvedError,
 )
 from .requests import (
+    AddressNotFoundError,
     InvalidConsistencyTokenError,
     InvalidFieldError,
     InvalidPageTokenError,
     LocationNotAllowedError,
     PermissionDeniedError,
     RequestIdReusedError,
+    RequestTooLargeError,
     StepUpRequiredError,
     UnauthenticatedError,
     VersionMismatchError,
@@ -133,6 +137,7 @@ from .view import (
 )
 
 __all__ = [
+    "AddressNotFoundError",
     "AlreadyExistsError",
     "BackordersOutstandingError",
     "CursorExpiredError",
@@ -175,6 +180,7 @@ __all__ = [
     "RateLimitedError",
     "RebuildUnderWayError",
     "RequestIdReusedError",
+    "RequestTooLargeError",
     "ReservationExpiredError",
     "ReservationNotFoundError",
     "ReservationResolvedError",

@@ -9,6 +9,14 @@ class InvalidFieldError(InventoryError):
     """A field breaks its rule; `field_violations` names every such field. Metadata: field, the first."""
 
 
+class RequestTooLargeError(InventoryError):
+    """The body or the headers are larger than they may be."""
+
+
+class AddressNotFoundError(InventoryError):
+    """No method has the address that was called over HTTP."""
+
+
 class InvalidPageTokenError(InventoryError):
     """The page token is not one this list has handed out. Metadata: page_token."""
 

@@ -158,7 +158,7 @@ async def test_the_sidecar_tells_that_its_service_is_away(mesh: RunningStack) ->
     name, _ = await refused(mesh, method, operator, to="pipeline_sidecar", identity="edge")
 
     found = await one_entry(mesh, name)
-    assert (found.method, found.verdict) == (method[1:], "UNAVAILABLE")
+    assert (found.method, found.verdict) == (method[1:], "DEPENDENCY_UNAVAILABLE")
     mesh.wait_ready("pipeline")
 
 

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import ssl
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
 import grpc
+import httpx
+import psycopg
 import pytest
 import yaml
 from google.rpc import error_details_pb2, status_pb2
@@ -19,6 +22,7 @@ from inventory.query.v1.catalog_query_service_pb2 import ListLocationsRequest
 from stack import envoy_proxy, limits
 from stack.certificates import Certificates
 from stack.supervisor import Supervisor
+from tests.soon import soon
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -97,6 +101,31 @@ async def test_who_calls_too_often_is_told_why_and_when_to_come_again(strict: Ru
     assert retry.retry_delay.ToTimedelta().total_seconds() == 1
     assert status.code == LIMITED.value[0]
     assert status.message == await refused.details()
+
+
+async def test_by_json_who_calls_too_often_is_told_so_too_and_it_is_entered(strict: RunningStack) -> None:
+    context = ssl.create_default_context(cafile=strict.tls().ca)
+    headers = dict(strict.metadata("page"))
+    refused: list[httpx.Response] = []
+    async with httpx.AsyncClient(verify=context, headers=headers, timeout=PATIENCE, trust_env=False) as web:
+        while not refused:
+            asked = (web.get(f"https://{strict.edge}/v1/items/NONE") for _ in range(60))
+            refused = [one for one in await asyncio.gather(*asked) if one.status_code == 429]
+    for answer in refused:
+        assert (answer.headers["content-type"], answer.headers["retry-after"]) == ("application/json", "1")
+        info, retry = answer.json()["details"]
+        assert (info["domain"], info["reason"], retry["retryDelay"]) == ("inventory", "RATE_LIMITED", "1s")
+
+    async def entered() -> int:
+        with psycopg.connect(strict.postgres_url("query")) as connection:
+            ((calls,),) = connection.execute(
+                "SELECT coalesce(sum(calls), 0) FROM audit_log WHERE actor = 'page' AND method = %s"
+                " AND verdict = 'RATE_LIMITED'",
+                ["inventory.query.v1.CatalogQueryService/GetItem"],
+            ).fetchall()
+        return int(calls)
+
+    assert await soon(entered, lambda calls: calls >= len(refused)) == len(refused)
 
 
 async def test_each_caller_has_calls_of_its_own(strict: RunningStack) -> None:

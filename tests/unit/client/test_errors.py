@@ -32,6 +32,8 @@ FIGURES = {
     "VERSION_MISMATCH": ["expected_version", "version", "sku", "location_id"],
     "QUEUE_FULL": [],
     "RATE_LIMITED": [],
+    "REQUEST_TOO_LARGE": [],
+    "ADDRESS_NOT_FOUND": [],
     "DEPENDENCY_UNAVAILABLE": ["dependency"],
     "DEADLINE_EXCEEDED": [],
     "INVALID_PAGE_TOKEN": ["page_token"],

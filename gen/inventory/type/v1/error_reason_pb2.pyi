@@ -198,6 +198,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """RESOURCE_EXHAUSTED. The caller, its address or the method has had as many calls a second as it may have;
     nothing was tried. A google.rpc.RetryInfo says when to try again, with the same request id. No metadata.
     """
+    ERROR_REASON_REQUEST_TOO_LARGE: _ErrorReason.ValueType  # 51
+    """RESOURCE_EXHAUSTED. The body or the headers of the request are larger than they may be; nothing of it was
+    looked at. No metadata.
+    """
+    ERROR_REASON_ADDRESS_NOT_FOUND: _ErrorReason.ValueType  # 52
+    """NOT_FOUND. No method has the address that was called over HTTP. No metadata."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """Why a call was refused. Every error is a google.rpc.Status with a google.rpc.ErrorInfo whose
@@ -381,4 +387,10 @@ ERROR_REASON_RATE_LIMITED: ErrorReason.ValueType  # 50
 """RESOURCE_EXHAUSTED. The caller, its address or the method has had as many calls a second as it may have;
 nothing was tried. A google.rpc.RetryInfo says when to try again, with the same request id. No metadata.
 """
+ERROR_REASON_REQUEST_TOO_LARGE: ErrorReason.ValueType  # 51
+"""RESOURCE_EXHAUSTED. The body or the headers of the request are larger than they may be; nothing of it was
+looked at. No metadata.
+"""
+ERROR_REASON_ADDRESS_NOT_FOUND: ErrorReason.ValueType  # 52
+"""NOT_FOUND. No method has the address that was called over HTTP. No metadata."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

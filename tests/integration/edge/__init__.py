@@ -1,0 +1,1 @@
+"""Tests of what the edge does alone, whoever is behind it."""
