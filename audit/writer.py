@@ -81,7 +81,7 @@ class AuditWriter:
 
     async def __aenter__(self) -> Self:
         await self._pool.open(wait=False)
-        self._task = asyncio.create_task(self._run(), name="audit")
+        self._task = tasks.start(self._run(), "audit")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -90,9 +90,11 @@ class AuditWriter:
                 await self._written.wait()
         if self._waiting or self._lost:
             log.error("audit entries lost", count=len(self._waiting) + self._lost)
-        if self._task is not None:
-            await tasks.end(self._task)
-        await self._pool.close()
+        try:
+            if self._task is not None:
+                await tasks.stop(self._task)
+        finally:
+            await self._pool.close()
 
     @property
     def has_room(self) -> bool:
@@ -127,22 +129,24 @@ class AuditWriter:
                     batch.append(Entry(datetime.now(UTC), "", ENTRIES_LOST, calls=lost))
                 try:
                     await self._write(batch)
-                except (psycopg.Error, PoolTimeout) as error:
-                    self._failures += 1
-                    self._cause = repr(error)
-                    if self._failures == LATE_ATTEMPTS:
-                        log.error(  # noqa: TRY400 - what broke is told, how is of no use
-                            "audit entries wait", count=len(self._waiting), cause=self._cause
-                        )
-                    await asyncio.sleep(
-                        min(FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 10), MAX_BACKOFF_SECONDS)
-                    )
+                except Exception as error:  # noqa: BLE001 - entries are kept, and health tells of it
+                    await self._pause(error)
                     continue
                 self._failures = 0
                 self._lost -= lost
                 for _ in range(len(batch) - bool(lost)):
                     self._waiting.popleft()
             self._written.set()
+
+    async def _pause(self, error: Exception) -> None:
+        """Take note of a failed attempt, and wait before the next one."""
+        self._failures += 1
+        self._cause = repr(error)
+        if self._failures == LATE_ATTEMPTS:
+            # Of what is no fault of ours, how it broke is of no use.
+            fault = None if isinstance(error, psycopg.Error | PoolTimeout) else error
+            log.error("audit entries wait", count=len(self._waiting), cause=self._cause, exc_info=fault)
+        await asyncio.sleep(min(FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 10), MAX_BACKOFF_SECONDS))
 
     async def _write(self, batch: Sequence[Entry]) -> None:
         async with self._pool.connection() as connection:

@@ -2,7 +2,6 @@
 
 import asyncio
 import random
-import signal
 import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -249,26 +248,18 @@ async def assemble(config: ProjectorSettings) -> AsyncIterator[server.GrpcServer
         gaps = GapRepair(config.database_url.get_secret_value(), view)
         box = DeadLetterBox(config)
         projector = Projector(consumer, writer, box, config, gaps.notice)
-        repairing = asyncio.create_task(gaps.run(), name="gap repair")
-        running = asyncio.create_task(projector.run(), name="projector")
-        for task in (repairing, running):
-            task.add_done_callback(_end_process)
-        try:
-            dependencies = [Dependency("projector", projector.check), Dependency("dead-letters", box.check)]
-            roles = [Role("active", lambda: projector.active)]
-            yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={}, roles=roles)
-        finally:
-            projector.stop()
-            await tasks.end(repairing)
-            await running
-            if not repairing.cancelled():
-                await repairing
-
-
-def _end_process(task: asyncio.Task[None]) -> None:
-    """End the process of a projector, or of its repairs, that cannot go on: whoever keeps it sees that."""
-    if not task.cancelled() and task.exception() is not None:
-        signal.raise_signal(signal.SIGTERM)
+        async with tasks.running(gaps.run(), "gap repair"):
+            running = tasks.start(projector.run(), "projector")
+            try:
+                dependencies = [
+                    Dependency("projector", projector.check),
+                    Dependency("dead-letters", box.check),
+                ]
+                roles = [Role("active", lambda: projector.active)]
+                yield server.GrpcServer(config, [], dependencies=dependencies, unavailable={}, roles=roles)
+            finally:
+                projector.stop()
+                await running
 
 
 def main() -> None:

@@ -4,7 +4,6 @@ import asyncio
 import logging
 import os
 import random
-import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
@@ -83,11 +82,8 @@ class RelayProcess:
         )
         if self._stopping.is_set():
             self._relay.stop()
-        watch = asyncio.create_task(end_if_stuck(self._relay, config.stuck_seconds), name="watch")
-        try:
+        async with tasks.running(end_if_stuck(self._relay, config.stuck_seconds), "watch"):
             await asyncio.to_thread(self._relay.run)
-        finally:
-            await tasks.end(watch)
 
     def stop(self) -> None:
         """Make `run` return soon."""
@@ -127,8 +123,7 @@ class RelayProcess:
 async def assemble(config: RelaySettings) -> AsyncIterator[server.GrpcServer]:
     """Run a relay while its health server is in use. Raise at the end what stopped the relay."""
     process = RelayProcess(config)
-    running = asyncio.create_task(process.run(), name="relay")
-    running.add_done_callback(_end_process)
+    running = tasks.start(process.run(), "relay")
     try:
         dependencies = [Dependency("relay", process.check), Dependency("dead-letters", process.box.check)]
         roles = [Role("active", lambda: process.active)]
@@ -136,12 +131,6 @@ async def assemble(config: RelaySettings) -> AsyncIterator[server.GrpcServer]:
     finally:
         process.stop()
         await running
-
-
-def _end_process(relay: asyncio.Task[None]) -> None:
-    """End the process of a relay that cannot go on: whoever keeps the process sees that."""
-    if not relay.cancelled() and relay.exception() is not None:
-        signal.raise_signal(signal.SIGTERM)
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ from command_svc.domain.scope import Scope
 from command_svc.domain.transaction import OutOfReachError, Transaction
 from command_svc.store.errors import ConflictError, UnavailableError
 from command_svc.waiting import Waiting, wanted
+from serving import tasks
 
 log = structlog.get_logger()
 
@@ -42,7 +43,10 @@ class QueueFullError(Exception):
 
 
 class ClosedError(Exception):
-    """The lane takes nothing in any more: the service is stopping."""
+    """The lane takes nothing in any more: the service is stopping, because it has broken maybe.
+
+    What was taken in before it broke may have been carried out: a repeat with the same request ids tells.
+    """
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,21 +77,23 @@ TRIES_TOGETHER = 2
 class Batcher:
     """Takes submissions in and answers each once its transaction is durable.
 
-    Transactions run in the lane's own task: no caller that goes away cancels one. Use as an async context
-    manager: leaving it answers what waits, then stops.
+    Transactions run in the lane's own task: no caller that goes away cancels one. If that breaks, all who
+    wait are told ClosedError, and the process ends (see `tasks.start`). Use as an async context manager:
+    leaving it answers what waits, then stops.
     """
 
     store: Store
     limits: Limits = field(default_factory=Limits)
     _queue: OrderedDict[Waiting, int] = field(default_factory=OrderedDict)
     _queued: int = 0
+    _under_way: list[Waiting] = field(default_factory=list)
     _arrival: asyncio.Event = field(default_factory=asyncio.Event)
     _expected: int = 1
     _closing: bool = False
     _lane: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._lane = asyncio.create_task(self._run(), name="lane")
+        self._lane = tasks.start(self._run(), "lane")
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -122,11 +128,20 @@ class Batcher:
             raise
 
     async def _run(self) -> None:
+        try:
+            await self._serve()
+        finally:
+            # At its proper end nobody is left; when it has broken, nobody is to wait out a deadline.
+            self._closing = True
+            for waiting in self._under_way + self._take(self._queued):
+                waiting.tell(ClosedError())
+
+    async def _serve(self) -> None:
         company, until = 1, 0.0
         while not (self._closing and not self._queue):
             await self._gather(company, until)
             if batch := self._take(self.limits.batch):
-                begun = monotonic()
+                self._under_way, begun = batch, monotonic()
                 await self._settle(batch, begun + self.limits.patience)
                 # Those just answered may ask again; nobody waits for them for longer than it has taken.
                 company, ended = len(batch) + len(self._queue), monotonic()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from datetime import timedelta
@@ -76,34 +74,31 @@ async def assemble(settings: CommandSettings) -> AsyncIterator[GrpcServer]:
         ahead=timedelta(days=settings.partition_alarm_days),
         notes=notes,
     )
+    sweeping = sweeper.Sweeper(store, settings.sweep_interval_seconds)
     async with (
         store,
         upkeep_store,
         books.opened(settings.audit_database_url) as audit,
         Batcher(store, limits) as batcher,
+        tasks.running(keeper.run(), "upkeep"),
+        tasks.running(sweeping.run(), "sweeper"),
+        _intake(settings, batcher, audit.recorder) as intake,
     ):
-        jobs = [
-            asyncio.create_task(keeper.run(), name="upkeep"),
-            asyncio.create_task(sweeper.run(store, settings.sweep_interval_seconds), name="sweeper"),
-        ]
-        try:
-            async with _intake(settings, batcher, audit.recorder) as intake:
-                yield GrpcServer(
-                    settings,
-                    services(batcher),
-                    dependencies=[
-                        Dependency("database", store.ping),
-                        Dependency(upkeep.HEALTH_NAME, keeper.check, required=False),
-                        *audit.health,
-                        *intake,
-                    ],
-                    unavailable={UnavailableError: "database"},
-                    recorder=audit.recorder,
-                    collectors=[notes],
-                    naming=audit.naming,
-                )
-        finally:
-            await tasks.end(*jobs)
+        yield GrpcServer(
+            settings,
+            services(batcher),
+            dependencies=[
+                Dependency("database", store.ping),
+                Dependency(upkeep.HEALTH_NAME, keeper.check, required=False),
+                Dependency(sweeper.HEALTH_NAME, sweeping.check, required=False),
+                *audit.health,
+                *intake,
+            ],
+            unavailable={UnavailableError: "database"},
+            recorder=audit.recorder,
+            collectors=[notes],
+            naming=audit.naming,
+        )
 
 
 @asynccontextmanager
@@ -127,19 +122,12 @@ async def _intake(
         most=settings.intake_batch_records,
         recorder=recorder,
     )
-    running = asyncio.create_task(intake.run(), name="intake")
-    running.add_done_callback(_end_process)
+    running = tasks.start(intake.run(), "intake")
     try:
         yield [Dependency("stock-commands", intake.check, required=False)]
     finally:
         intake.stop()
         await running
-
-
-def _end_process(intake: asyncio.Task[None]) -> None:
-    """End the process of an intake that cannot go on: whoever keeps the process sees that."""
-    if not intake.cancelled() and intake.exception() is not None:
-        signal.raise_signal(signal.SIGTERM)
 
 
 def services(batcher: Batcher) -> list[Service]:

@@ -18,7 +18,13 @@ from command_svc.store.errors import StoreError
 BATCH = 200
 """Most reservations that one transaction resolves, so that it holds its locks for milliseconds."""
 
+HEALTH_NAME = "sweeper"
+
 log = structlog.get_logger()
+
+
+class SweepError(Exception):
+    """Expired reservations are not freed at present; the message says why."""
 
 
 class OverdueStore(Store, Protocol):
@@ -42,16 +48,38 @@ async def sweep(store: OverdueStore) -> int:
     return freed
 
 
-async def run(store: OverdueStore, interval: float) -> None:
-    """Sweep every `interval` seconds, at once again while there is a full batch; never returns."""
-    while True:
+class Sweeper:
+    """Sweeps `store` every `interval` seconds, at once again while there is a full batch."""
+
+    def __init__(self, store: OverdueStore, interval: float) -> None:
+        self._store = store
+        self._interval = interval
+        self._trouble = ""
+
+    async def run(self) -> None:
+        """Do round after round; never returns."""
+        while True:
+            if await self._round() < BATCH:
+                await asyncio.sleep(self._interval)
+
+    async def check(self) -> None:
+        """Return while expired reservations are freed; raises SweepError."""
+        if self._trouble:
+            raise SweepError(self._trouble)
+
+    async def _round(self) -> int:
+        # The next round finds the same reservations; commands free what is in their way meanwhile.
         try:
-            freed = await sweep(store)
+            freed = await sweep(self._store)
         except StoreError as error:
-            # The next round finds the same reservations; commands free what is in their way meanwhile.
             log.warning("expired reservations not freed", cause=repr(error))
-            freed = 0
+            self._trouble = repr(error)
+            return 0
+        except Exception as error:  # whatever it is, it is no reason to sweep no more, or to end the calls
+            log.exception("expired reservations not freed")
+            self._trouble = repr(error)
+            return 0
+        self._trouble = ""
         if freed:
             log.info("expired reservations freed", count=freed)
-        if freed < BATCH:
-            await asyncio.sleep(interval)
+        return freed

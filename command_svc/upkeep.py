@@ -63,6 +63,7 @@ class Upkeep:
         }
         self._limits = Limits(ahead, {job: PATIENCE * interval for job, interval in every.items()})
         self._alarms: dict[str, Alarm] = {}
+        self._broken: dict[str, str] = {}
         self._looked_at: float | None = None
 
     async def run(self) -> None:
@@ -72,7 +73,10 @@ class Upkeep:
             await asyncio.sleep(ROUND_SECONDS)
 
     async def round(self) -> None:
-        """Do what is due, then look how things stand; what fails is logged, and tried in the next round."""
+        """Do what is due, then look how things stand.
+
+        What fails is logged, and tried in the next round; so is what breaks, and `check` tells of it at once.
+        """
         await self._attempt("partitions", self._create_partitions)
         await self._attempt("marks", self._mark_wal)
         await self._attempt("expiry", self._drop_expired)
@@ -87,8 +91,10 @@ class Upkeep:
             raise UpkeepError("nobody has looked yet")
         if time.monotonic() - self._looked_at > PATIENCE * ROUND_SECONDS:
             raise UpkeepError("nobody could look for a while")
-        if self._alarms:
-            raise UpkeepError("; ".join(f"{alarm.name}: {alarm.problem}" for alarm in self._alarms.values()))
+        problems = [f"job {job} breaks: {cause}" for job, cause in self._broken.items()]
+        problems += [f"{alarm.name}: {alarm.problem}" for alarm in self._alarms.values()]
+        if problems:
+            raise UpkeepError("; ".join(problems))
 
     async def _create_partitions(self) -> None:
         if made := await self._store.create_partitions(PARTITIONS_EVERY):
@@ -132,3 +138,8 @@ class Upkeep:
             await work()
         except (StoreError, OSError) as error:
             log.warning("upkeep job failed", job=job, cause=repr(error))
+        except Exception as error:  # whatever it is, the other jobs have their turn, and this one again
+            log.exception("upkeep job broke", job=job)
+            self._broken[job] = repr(error)
+            return
+        self._broken.pop(job, None)

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 import structlog
 
 from query_svc.progress import Progress
 from query_svc.read_model import Marks, ReadModel, ReadModelUnavailableError
-from serving import tasks
 
 FIRST_PAUSE_SECONDS = 0.05
 LONGEST_PAUSE_SECONDS = 1.0
@@ -67,13 +64,3 @@ class MarkFollower:
         await self._view.ping()
         self._losses = self._view.losses
         self._marks.rewind()
-
-
-@asynccontextmanager
-async def following(follower: MarkFollower) -> AsyncIterator[None]:
-    """Follow the marks meanwhile."""
-    task = asyncio.create_task(follower.run(), name="marks")
-    try:
-        yield
-    finally:
-        await tasks.end(task)

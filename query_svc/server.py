@@ -23,7 +23,7 @@ from query_svc.breaker import Breaker
 from query_svc.config import QuerySettings
 from query_svc.database import Database, DatabaseUnavailableError
 from query_svc.ledger import Ledger
-from query_svc.mark_follower import MarkFollower, following
+from query_svc.mark_follower import MarkFollower
 from query_svc.progress import Progress
 from query_svc.read_model import ReadModelUnavailableError
 from query_svc.reads import Reads
@@ -35,6 +35,7 @@ from query_svc.services.routing import routed
 from query_svc.services.stock import StockQueries
 from query_svc.watch.density import entries_of
 from query_svc.watch.watches import Watches
+from serving import tasks
 from serving.health import Dependency
 from serving.server import GrpcServer, Service
 
@@ -111,7 +112,7 @@ async def assemble(settings: QuerySettings) -> AsyncIterator[GrpcServer]:
         marks,
         database,
         replicated or nullcontext(),
-        following(follower),
+        tasks.running(follower.run(), "marks"),
         feed,
         watches,
         books.opened(settings.audit_database_url) as audit,

@@ -73,7 +73,7 @@ class HealthMonitor:
         dependencies = (dependency.name for dependency in self._dependencies)
         for name in (*self._services, *dependencies, *(role.name for role in self._roles)):
             await self.servicer.set(name, health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._task = asyncio.create_task(self._watch(), name="health")
+        self._task = tasks.start(self._watch(), "health")
 
     async def shut_down(self) -> None:
         """Stop asking and report NOT_SERVING for good."""

@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import grpc
 import structlog
@@ -85,24 +85,23 @@ class Receiver(logs_service_pb2_grpc.LogsServiceServicer):
         """Write what waits, and tell the proxies whether it is written."""
         self._arrival.clear()
         taken, self._waiting = self._waiting, []
+        kept = False
         try:
             await self._inbox.keep({one.digest: one.entries for one in taken})
+            kept = True
         except InboxError as error:
             log.error("refusals wait with their proxies", batches=len(taken), cause=str(error))  # noqa: TRY400
-            kept = False
-        else:
-            kept = True
-        for one in taken:
-            if not one.kept.done():  # the proxy may have gone away
-                one.kept.set_result(kept)
+        finally:
+            for one in taken:
+                if not one.kept.done():  # the proxy may have gone away
+                    one.kept.set_result(kept)
 
 
 @asynccontextmanager
 async def receiving(receiver: Receiver) -> AsyncIterator[None]:
     """Have a receiver write what comes; at the end, what waits."""
-    task: asyncio.Task[Any] = asyncio.create_task(receiver.run(), name="refusals")
     try:
-        yield
+        async with tasks.running(receiver.run(), "refusals"):
+            yield
     finally:
-        await tasks.end(task)
         await receiver.write()

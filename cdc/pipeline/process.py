@@ -2,10 +2,9 @@
 
 import asyncio
 import logging
-import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from functools import partial
 from typing import TypeVar
@@ -78,11 +77,9 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 raise ReconciliationError(reconciler.status.trouble)
 
         running = [
-            asyncio.create_task(reconciler.run(), name="reconciliation"),
-            asyncio.create_task(rebuilds.run(), name="rebuilds"),
+            tasks.start(reconciler.run(), "reconciliation"),
+            tasks.start(rebuilds.run(), "rebuilds"),
         ]
-        for task in running:
-            task.add_done_callback(_end_process)
         status = PipelineStatus(
             lags=lags,
             readers=readers,
@@ -128,19 +125,13 @@ async def assemble(config: PipelineSettings) -> AsyncIterator[server.GrpcServer]
                 collectors=[AskedMetrics(metrics, 2 * config.ask_seconds)],
             )
         finally:
-            await tasks.end(*running)
-            with suppress(asyncio.CancelledError):
-                await asyncio.gather(*running)
-            await readers.close()
-            await call(topic.close)
-            await call(lags.close)
-            thread.shutdown()
-
-
-def _end_process(task: asyncio.Task[None]) -> None:
-    """End the process of what must run and has broken: whoever keeps the process sees that."""
-    if not task.cancelled() and task.exception() is not None:
-        signal.raise_signal(signal.SIGTERM)
+            try:
+                await tasks.stop(*running)
+            finally:
+                await readers.close()
+                await call(topic.close)
+                await call(lags.close)
+                thread.shutdown()
 
 
 def _addresses(readers: str) -> dict[str, list[str]]:

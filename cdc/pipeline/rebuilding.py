@@ -1,7 +1,6 @@
 """Rebuilds as the pipeline's process does them: asked for once, and gone on with until they are done."""
 
 import asyncio
-import signal
 from datetime import UTC, datetime
 
 import structlog
@@ -53,7 +52,7 @@ class RebuildRunner:
                 await asyncio.sleep(LOOK_SECONDS)
         finally:
             if self._running is not None:
-                await tasks.end(self._running)
+                await tasks.stop(self._running)
 
     async def start(self, actor: str) -> pb.Rebuild:
         """Begin a rebuild, or go on with the one that was left, and return how it stands.
@@ -97,8 +96,7 @@ class RebuildRunner:
                 self._go_on()
 
     def _go_on(self) -> None:
-        self._running = asyncio.create_task(self._rebuild(), name="rebuild")
-        self._running.add_done_callback(_end_process)
+        self._running = tasks.start(self._rebuild(), "rebuild")
 
     async def _rebuild(self) -> None:
         try:
@@ -111,12 +109,6 @@ class RebuildRunner:
             log.warning("rebuild waits", cause=repr(error))
         else:
             log.info("rebuild ended", live=plan.live)
-
-
-def _end_process(rebuild: asyncio.Task[None]) -> None:
-    """End the process of a rebuild that has broken: whoever keeps the process sees that."""
-    if not rebuild.cancelled() and rebuild.exception() is not None:
-        signal.raise_signal(signal.SIGTERM)
 
 
 def _generation(family: str, plan: Plan) -> str:

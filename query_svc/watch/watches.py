@@ -49,12 +49,12 @@ class Watches:
         self._following: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._following = asyncio.create_task(self._reader.run(), name="feed")
+        self._following = tasks.start(self._reader.run(), "feed")
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._following is not None:
-            await tasks.end(self._following)
+            await tasks.stop(self._following)
 
     async def watch(self, request: pb.WatchStockRequest) -> AsyncGenerator[pb.WatchStockResponse, None]:
         """Yield what the request, which has been checked, is to be told. Ends by an error alone.

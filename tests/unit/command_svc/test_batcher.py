@@ -7,9 +7,12 @@ from dataclasses import replace
 
 import pytest
 
+from command_svc import batcher as batcher_module
 from command_svc.batcher import Batcher, ClosedError, Limits, QueueFullError
 from command_svc.domain.refusals import InsufficientStockError
 from command_svc.domain.stock import AddStock, RemoveStock
+from command_svc.store.errors import RejectedError
+from tests.signals import terminations
 from tests.unit.command_svc.making import MUG, submission
 from tests.unit.command_svc.steered_lane import (
     PATIENCE,
@@ -149,6 +152,33 @@ async def test_closing_answers_what_waits_then_refuses() -> None:
             await batcher.submit(add())
     assert all(map(accepted, answers))
     assert store.levels[MUG].on_hand == 3
+
+
+async def test_whoever_waits_when_the_lane_breaks_is_told_at_once_and_the_process_ends(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    store = SteeredStore()
+
+    def breaks(*_: object, **__: object) -> None:
+        raise LookupError
+
+    async def ask_meanwhile() -> None:
+        async with lane(store, Limits(batch=2, deadline=10 * PATIENCE)) as batcher:
+            first = await busy(batcher, store)
+            waiting = await ask(batcher, add(), add(), add())
+            # A fault of the lane itself, outside of what it answers a batch by.
+            monkeypatch.setattr(batcher_module, "_is_of_some", breaks)
+            store.failures = [RejectedError(), RejectedError()]
+            store.gate.set()
+            outcomes = await asyncio.gather(first, *waiting, return_exceptions=True)
+            assert [type(one) for one in outcomes] == [RejectedError, *[ClosedError] * 3]
+            with pytest.raises(ClosedError):
+                await batcher.submit(add())
+
+    with terminations() as terminated:
+        with pytest.raises(LookupError):
+            await ask_meanwhile()
+        await asyncio.wait_for(terminated.wait(), PATIENCE)
 
 
 async def test_who_asks_again_soon_once_answered_is_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,11 @@
 """A service as an operator runs it, for the tests of signals and workers.
 
-`python -m tests.unit.serving.example_service` with INVENTORY_EXAMPLE_… set. With BREAK it fails at start.
+`python -m tests.unit.serving.example_service` with INVENTORY_EXAMPLE_… set. With BREAK_… it fails.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from serving import logs, server, workers
+from serving import logs, server, tasks, workers
 from serving.server import GrpcServer
 from serving.settings import ServerSettings, load
 
@@ -26,6 +27,15 @@ class ExampleSettings(ServerSettings):
     model_config = SettingsConfigDict(env_prefix="INVENTORY_EXAMPLE_")
 
     break_at_start: bool = Field(default=False, description="fail at start, as a wrong build would")
+    break_beside: bool = Field(default=False, description="fail in a task beside the calls, once it serves")
+
+
+async def beside(*, breaks: bool) -> None:
+    """Do what goes on beside the calls, for a while at least."""
+    await asyncio.sleep(0.2)
+    if breaks:
+        raise LookupError("nobody expects this")
+    await asyncio.Event().wait()
 
 
 def main() -> None:
@@ -37,7 +47,8 @@ def main() -> None:
     async def assemble() -> AsyncIterator[GrpcServer]:
         if settings.break_at_start:
             raise RuntimeError("broken")
-        yield GrpcServer(settings, [], dependencies=[], unavailable={})
+        async with tasks.running(beside(breaks=settings.break_beside), "beside"):
+            yield GrpcServer(settings, [], dependencies=[], unavailable={})
 
     workers.run(settings, lambda: server.run(assemble))
 

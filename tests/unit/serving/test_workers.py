@@ -50,7 +50,8 @@ class Process:
         self.lines.extend(self.popen.stderr)
 
     def logged(self, event: str) -> list[dict[str, Any]]:
-        return [entry for entry in map(json.loads, self.lines) if entry["event"].startswith(event)]
+        entries = (json.loads(line) for line in self.lines if line.startswith("{"))  # not a stack trace
+        return [entry for entry in entries if entry["event"].startswith(event)]
 
     def logs(self, event: str, count: int = 1) -> list[dict[str, Any]]:
         """Wait until an event has been logged `count` times."""
@@ -106,6 +107,15 @@ def serves(port: int) -> bool:
         except grpc.RpcError:
             return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+def test_what_breaks_beside_the_calls_ends_the_process_with_an_error(port: int) -> None:
+    with process(listen=f"127.0.0.1:{port}", break_beside=True) as service:
+        assert service.ends() == 1
+        (entry,) = service.logged("a task has broken")
+        assert (entry["level"], entry["task"]) == ("critical", "beside")
+        assert "nobody expects this" in json.dumps(entry["exception"])
+        assert service.logged("stopped")
 
 
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
