@@ -24,7 +24,6 @@ from stack.authority import LIFETIME
 from stack.certificates import Certificates
 from stack.errors import StackError
 from stack.home import CHECKOUT, Home, from_variables
-from stack.infrastructure import infrastructure
 from stack.parts import Part, Program
 from stack.supervisor import Supervisor
 
@@ -35,14 +34,17 @@ console = Console(highlight=False, soft_wrap=True)
 @app.command()
 def up(
     *,
-    only: Annotated[str, typer.Option(help="`infra`: leave out Inventory's own services.")] = "",
+    only: Annotated[
+        str, typer.Option(help="Names of parts, with commas; `infra`: what Inventory stands on.")
+    ] = "",
 ) -> None:
     """Start what does not run yet, bring schema, topics and connector up to date, wait until all is ready."""
     home = from_variables()
     home.make()
+    names = only.replace(",", " ").split()
+    wanted = programs.chosen(home, names) if names else programs.parts(home)
     begun = time.monotonic()
     downloads.ensure(say)
-    wanted = infrastructure(home) if only == "infra" else programs.parts(home)
     boot.up(home, programs.parts(home), wanted, report)
     say(f"all ready after {time.monotonic() - begun:.1f} s")
     console.print(_addresses(home))

@@ -56,6 +56,17 @@ def fetch(at: Addresses, asked: dict[str, str]) -> str:
         response = httpx.post(f"{at.issuer}/token", data=asked, timeout=PATIENCE, trust_env=False)
     except httpx.HTTPError as error:
         raise StackError(f"the issuer at {at.issuer} does not answer: does the stack run?") from error
-    if response.is_error:
-        raise StackError(f"no token: {response.json()['error_description']}")
-    return str(response.json()["access_token"])
+    answer = _object_in(response)
+    if response.is_error or "access_token" not in answer:
+        why = answer.get("error_description") or answer.get("error") or f"HTTP status {response.status_code}"
+        raise StackError(f"no token: {why}")
+    return str(answer["access_token"])
+
+
+def _object_in(response: httpx.Response) -> dict[str, object]:
+    """Return the JSON object of a response; an empty one if it holds none, as that of a proxy may."""
+    try:
+        held = response.json()
+    except ValueError:
+        return {}
+    return held if isinstance(held, dict) else {}

@@ -102,7 +102,7 @@ def running_stack(name: str, *, only: tuple[str, ...] = (), replicas: int = 1) -
     home.make()
     downloads.ensure(print)
     everything = programs.parts(home)
-    wanted = [part for part in everything if not only or part.name in only]
+    wanted = programs.chosen(home, only) if only else everything
     try:
         boot.up(home, everything, wanted, _report)
         yield RunningStack(home)

@@ -46,6 +46,7 @@ GONE = "downstream_remote_disconnect"
 """The caller has gone away: nobody has refused it."""
 MALFORMED = "http2."
 """What is no call, but frames or headers that cannot be one."""
+MOST_DIGITS = 9
 DOMAIN = "inventory"
 _REASONS = frozenset(name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys())  # noqa: SIM118 - no mapping
 _CODES: Mapping[int, str] = {code.value[0]: code.name for code in StatusCode}
@@ -97,28 +98,34 @@ def _verdict(told: Mapping[str, str]) -> str | None:
     reason = _reason(told.get("status_details", ""))
     if reason:
         return reason
-    status, http = told.get("grpc_status", ""), told.get("http_status", "")
-    if status.isdecimal():
-        name = _CODES.get(int(status), StatusCode.UNKNOWN.name)
+    http = told.get("http_status", "")
+    status = _number(told.get("grpc_status", ""))
+    if status is not None:
+        name = _CODES.get(status, StatusCode.UNKNOWN.name)
         return None if name == StatusCode.OK.name else name
     details = told.get("details", "")
     if details.startswith(GONE) or http.startswith("2"):
         return None
     if details.startswith(MALFORMED):
         return StatusCode.INVALID_ARGUMENT.name
-    return _OF_HTTP.get(int(http) if http.isdecimal() else 0, StatusCode.UNKNOWN).name
+    return _OF_HTTP.get(_number(http) or 0, StatusCode.UNKNOWN).name
+
+
+def _number(text: str) -> int | None:
+    """Return the number that a text is; None for what no status can be."""
+    return int(text) if text.isdecimal() and len(text) <= MOST_DIGITS else None
 
 
 def _reason(details: str) -> str:
     """Return the reason in a header's grpc-status-details-bin; "" if it holds none of ours."""
     try:
         status = status_pb2.Status.FromString(b64decode(details + "=" * (-len(details) % 4), validate=True))
+        info = error_details_pb2.ErrorInfo()
+        for detail in status.details:
+            if detail.Unpack(info) and info.domain == DOMAIN:
+                return info.reason if info.reason in _REASONS else ""
     except (ValueError, DecodeError):
         return ""
-    info = error_details_pb2.ErrorInfo()
-    for detail in status.details:
-        if detail.Unpack(info) and info.domain == DOMAIN:
-            return info.reason if info.reason in _REASONS else ""
     return ""
 
 

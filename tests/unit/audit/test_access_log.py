@@ -9,6 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from google.protobuf.any_pb2 import Any
+from google.rpc import status_pb2
+from grpc import StatusCode
+from hypothesis import example, given
+from hypothesis import strategies as st
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
@@ -19,6 +24,10 @@ from serving.identity import unauthenticated
 from stack.home import CHECKOUT
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+VERDICTS = {code.name for code in StatusCode} | {
+    name.removeprefix("ERROR_REASON_")
+    for name in error_reason_pb2.ErrorReason.keys()  # noqa: SIM118 - no mapping
+}
 METHOD = "/inventory.query.v1.StockQueryService/ListLots"
 
 
@@ -110,3 +119,44 @@ def test_proxies_send_what_is_read(proxy: str, missing: set[str]) -> None:
     (sent,) = (log["typed_config"] for log in logs if log["name"] == "envoy.access_loggers.open_telemetry")
     # By the id of its stream, every record is one of a kind, and so is every batch.
     assert {one["key"] for one in sent["attributes"]["values"]} - {"stream"} == ATTRIBUTES - missing
+
+
+HEADERS = st.one_of(
+    st.text(),
+    st.binary().map(lambda held: b64encode(held).decode()),
+    # A Status whose detail says that it is an ErrorInfo, and may be none.
+    st.binary().map(
+        lambda held: b64encode(
+            status_pb2.Status(
+                details=[Any(type_url="type.googleapis.com/google.rpc.ErrorInfo", value=held)]
+            ).SerializeToString()
+        ).decode()
+    ),
+)
+NUMBERS = st.one_of(
+    st.integers().map(str), st.integers(1, 20_000).map(lambda length: "7" * length), st.text()
+)
+
+
+@given(
+    told=st.fixed_dictionaries(
+        {},
+        optional={
+            **dict.fromkeys(ATTRIBUTES, st.text()),
+            "status_details": HEADERS,
+            "grpc_status": NUMBERS,
+            "http_status": NUMBERS,
+        },
+    ),
+    nanoseconds=st.integers(0, 2**64 - 1),
+)
+@example(told={"grpc_status": "7" * 4301}, nanoseconds=0)
+@example(told={"grpc_status": "-", "http_status": "7" * 4301}, nanoseconds=0)
+def test_whatever_a_proxy_sends_is_an_entry_with_a_known_verdict_or_none(
+    told: dict[str, str], nanoseconds: int
+) -> None:
+    sent = record(told)
+    sent.time_unix_nano = nanoseconds
+    entry = refusal_in(sent, NOW)
+    assert entry is None or entry.verdict in VERDICTS
+    assert entry is None or NOW - timedelta(days=1) < entry.record_time <= NOW
