@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]
 def parts() -> Iterator[RunningStack]:
     """Give a broker and a registry."""
     only = ("postgres", "database", "broker", "topics", "registry")
-    with running_stack("test-relay", only=only) as running:
+    with running_stack("relay-letters", only=only) as running:
         yield running
 
 

@@ -40,7 +40,7 @@ def world() -> Iterator[World]:
     install_missing()
     programs = builds.ensure()
     with (
-        running_stack("mesh", only=("postgres", "valkey", "database")) as stack,
+        running_stack("mesh-world", only=("postgres", "valkey", "database")) as stack,
         networks(),
         tempfile.TemporaryDirectory(prefix="inventory-mesh-") as folder,
         running_world(programs, stack, Path(folder)) as running,

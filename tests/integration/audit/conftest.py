@@ -10,9 +10,17 @@ import pytest
 from command_svc.store.upkeep import UpkeepStore
 from query_svc.audit_log import AuditLog
 from query_svc.database import Database
+from tests.integration.audit.old_days import write_old_days
 from tests.integration.audit.world import World
 from tests.integration.command_svc.partitions import superuser
+from tests.midnight import pass_midnight
 from tests.stack_fixture import RunningStack, running_stack
+
+
+@pytest.fixture(autouse=True)
+def within_a_day() -> None:
+    """Have a test run within one day."""
+    pass_midnight()
 
 
 @pytest.fixture(scope="package")
@@ -35,3 +43,10 @@ async def world(database: RunningStack) -> AsyncIterator[World]:
     ):
         with superuser(database) as tampering:
             yield World(database, upkeep, AuditLog(reading), tampering)
+
+
+@pytest.fixture
+async def old(world: World) -> World:
+    """Give an audit log with entries of the old days alone."""
+    await write_old_days(world)
+    return world

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 
 import psycopg
 import pytest
 
 from audit.chain import Broken, Flaw
-from tests.integration.audit.world import World, refusal, today
+from tests.integration.audit.old_days import DAYS, EACH
+from tests.integration.audit.world import SECONDS, World, refusal
 
 pytestmark = pytest.mark.stack
 
@@ -114,14 +114,9 @@ async def test_a_day_that_was_written_anew_is_found_by_who_has_noted_a_seal(worl
     assert (await world.prove(noted)).broken == Broken(Flaw.ENTRY_CHANGED, 6, ids[5])
 
 
-async def test_days_have_chains_of_their_own(world: World) -> None:
-    before = refusal().record_time - timedelta(days=1)
-    if before.month != today().month:
-        pytest.skip("the month before has no partition")
-    await world.write(refusal(1), refusal(2, record_time=before))
-    assert await world.seal() == 2
-    proofs = [await world.log.prove(day, None, 20.0) for day in (before.date(), today())]
-    assert [(proof.broken, proof.end.position) for proof in proofs] == [(None, 1), (None, 1)]
+async def test_days_have_chains_of_their_own(old: World) -> None:
+    proofs = [await old.log.prove(day, None, SECONDS) for day in DAYS]
+    assert [(proof.broken, proof.end.position) for proof in proofs] == [(None, EACH)] * len(DAYS)
 
 
 @pytest.mark.parametrize("role", ["command", "query", "cdc", "archive", "audit"])

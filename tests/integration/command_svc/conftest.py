@@ -9,7 +9,14 @@ import pytest
 from tests.integration.command_svc.lanes import Processes, processes
 from tests.integration.command_svc.shop import Shop, open_shop
 from tests.integration.command_svc.story import Story
+from tests.midnight import pass_midnight
 from tests.stack_fixture import RunningStack, running_stack
+
+
+@pytest.fixture(autouse=True)
+def within_a_day() -> None:
+    """Have a test run within one day."""
+    pass_midnight()
 
 
 @pytest.fixture(scope="package")

@@ -26,7 +26,7 @@ def database() -> Iterator[RunningStack]:
 
 @pytest.fixture
 def owner(database: RunningStack) -> Iterator[Connection]:
-    """Give the owner's connection to a database without marks, slot and old partitions."""
+    """Give the owner's connection to a database without marks, slot, old partitions and missing ones."""
     with (
         psycopg.connect(database.postgres_url("owner"), autocommit=True) as connection,
         superuser(database) as other,
@@ -36,6 +36,7 @@ def owner(database: RunningStack) -> Iterator[Connection]:
         connection.execute("UPDATE upkeep_jobs SET success_time = 'epoch'")
         for name in old_partitions(connection):
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
+        connection.execute("SELECT create_partitions()")  # a day may have begun since the last test
         yield connection
 
 
