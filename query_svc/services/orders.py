@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 from uuid import UUID
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -20,9 +20,14 @@ from query_svc.read_model import Span, indexes
 from query_svc.services.errors import order_not_found, reservation_not_found, transfer_not_found
 from query_svc.services.paging import Indexed, page_of
 from query_svc.sources import BeyondSourceError, Source
+from serving.errors import CallError
 from serving.validation import check
 
 Context = ServicerContext[Any, Any]
+Filter = pb.ReservationFilter | pb.OrderFilter | pb.TransferFilter
+ListRequest = pb.ListReservationsRequest | pb.ListOrdersRequest | pb.ListTransfersRequest
+M = TypeVar("M", Reservation, Order, Transfer)
+Read = Callable[[Sequence[str]], Awaitable[Sequence[M | None]]]
 
 # An id tells the millisecond in which it was made: that of create_time, or soon after it.
 ID_SLACK_MILLISECONDS = 1000
@@ -43,10 +48,7 @@ class OrderQueries(OrderQueryServiceServicer):
     ) -> pb.GetReservationResponse:
         """Return one reservation."""
         check(request)
-        (found,) = await self._source.reservations([request.reservation_id.lower()])
-        if found is None:
-            self._reach(_made_at(request.reservation_id))
-            raise reservation_not_found(request.reservation_id)
+        found = await self._one(self._source.reservations, request.reservation_id, reservation_not_found)
         return pb.GetReservationResponse(reservation=found)
 
     async def ListReservations(
@@ -56,8 +58,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         pending = set(wanted.states) == {ReservationState.RESERVATION_STATE_PENDING}
-        if not pending:
-            self._reach(_earliest(wanted.create_time))
+        self._reach(None if pending else _earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.RESERVATIONS_BY_REFERENCE, wanted.reference),
@@ -67,26 +68,19 @@ class OrderQueries(OrderQueryServiceServicer):
 
         def matches(one: Reservation) -> bool:
             return (
-                (not wanted.states or one.state in wanted.states)
-                and _is(wanted.reference, one.reference)
+                _fits(wanted, one)
                 and _is(wanted.channel, one.channel)
                 and _among(wanted.sku, {line.sku for line in one.lines})
                 and _among(wanted.location_id, {line.location_id for line in one.lines})
-                and _within(one.create_time, wanted.create_time)
             )
 
-        newest_first = _newest_first(request.order_by)
-        found = Indexed(self._source, span, self._source.reservations, descending=newest_first)
-        page, token = await page_of([found], matches, request)
+        page, token = await self._page(request, span, self._source.reservations, matches)
         return pb.ListReservationsResponse(reservations=page, next_page_token=token)
 
     async def GetOrder(self, request: pb.GetOrderRequest, _context: Context) -> pb.GetOrderResponse:
         """Return one order."""
         check(request)
-        (found,) = await self._source.orders([request.order_id.lower()])
-        if found is None:
-            self._reach(_made_at(request.order_id))
-            raise order_not_found(request.order_id)
+        found = await self._one(self._source.orders, request.order_id, order_not_found)
         return pb.GetOrderResponse(order=found)
 
     async def ListOrders(self, request: pb.ListOrdersRequest, _context: Context) -> pb.ListOrdersResponse:
@@ -94,8 +88,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         is_open = wanted.backordered or set(wanted.states) == {OrderState.ORDER_STATE_OPEN}
-        if not is_open:
-            self._reach(_earliest(wanted.create_time))
+        self._reach(None if is_open else _earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.ORDERS_BY_REFERENCE, wanted.reference),
@@ -106,27 +99,20 @@ class OrderQueries(OrderQueryServiceServicer):
         def matches(one: Order) -> bool:
             skus = {line.sku for line in one.lines} | {part.sku for part in one.allocations}
             return (
-                (not wanted.states or one.state in wanted.states)
-                and _is(wanted.reference, one.reference)
+                _fits(wanted, one)
                 and _is(wanted.channel, one.channel)
                 and _among(wanted.sku, skus)
                 and _among(wanted.location_id, {part.location_id for part in one.allocations})
                 and (not wanted.backordered or any(part.backordered for part in one.allocations))
-                and _within(one.create_time, wanted.create_time)
             )
 
-        newest_first = _newest_first(request.order_by)
-        found = Indexed(self._source, span, self._source.orders, descending=newest_first)
-        page, token = await page_of([found], matches, request)
+        page, token = await self._page(request, span, self._source.orders, matches)
         return pb.ListOrdersResponse(orders=page, next_page_token=token)
 
     async def GetTransfer(self, request: pb.GetTransferRequest, _context: Context) -> pb.GetTransferResponse:
         """Return one transfer."""
         check(request)
-        (found,) = await self._source.transfers([request.transfer_id.lower()])
-        if found is None:
-            self._reach(_made_at(request.transfer_id))
-            raise transfer_not_found(request.transfer_id)
+        found = await self._one(self._source.transfers, request.transfer_id, transfer_not_found)
         return pb.GetTransferResponse(transfer=found)
 
     async def ListTransfers(
@@ -136,8 +122,7 @@ class OrderQueries(OrderQueryServiceServicer):
         check(request)
         wanted = request.filter
         in_transit = set(wanted.states) == {TransferState.TRANSFER_STATE_IN_TRANSIT}
-        if not in_transit:
-            self._reach(_earliest(wanted.create_time))
+        self._reach(None if in_transit else _earliest(wanted.create_time))
         span = _span(
             wanted.create_time,
             (indexes.TRANSFERS_BY_REFERENCE, wanted.reference),
@@ -152,19 +137,29 @@ class OrderQueries(OrderQueryServiceServicer):
 
         def matches(one: Transfer) -> bool:
             return (
-                (not wanted.states or one.state in wanted.states)
-                and _is(wanted.reference, one.reference)
+                _fits(wanted, one)
                 and _is(wanted.supplier, one.supplier)
                 and _is(wanted.source_location_id, one.source_location_id)
                 and _is(wanted.destination_location_id, one.destination_location_id)
                 and _among(wanted.sku, {line.sku for line in one.lines})
-                and _within(one.create_time, wanted.create_time)
             )
 
-        newest_first = _newest_first(request.order_by)
-        found = Indexed(self._source, span, self._source.transfers, descending=newest_first)
-        page, token = await page_of([found], matches, request)
+        page, token = await self._page(request, span, self._source.transfers, matches)
         return pb.ListTransfersResponse(transfers=page, next_page_token=token)
+
+    async def _one(self, read: Read[M], name: str, not_found: Callable[[str], CallError]) -> M:
+        (found,) = await read([name.lower()])
+        if found is None:
+            self._reach(_made_at(name))
+            raise not_found(name)
+        return found
+
+    async def _page(
+        self, request: ListRequest, span: Span, read: Read[M], matches: Callable[[M], bool]
+    ) -> tuple[list[M], str]:
+        newest_first = request.order_by != pb.CREATION_ORDER_OLDEST_FIRST
+        found = Indexed(self._source, span, read, descending=newest_first)
+        return await page_of([found], matches, request)
 
     def _reach(self, instant: datetime | None) -> None:
         """Raise BeyondSourceError where what came into being at an instant may have left the source."""
@@ -205,6 +200,15 @@ def _id_at(instant: Timestamp, slack: int) -> str:
     return f"{digits[:8]}-{digits[8:]}"
 
 
+def _fits(wanted: Filter, one: Reservation | Order | Transfer) -> bool:
+    """Tell whether one is as every list may ask."""
+    return (
+        (not wanted.states or one.state in wanted.states)
+        and _is(wanted.reference, one.reference)
+        and _within(one.create_time, wanted.create_time)
+    )
+
+
 def _within(instant: Timestamp, stretch: TimeRange) -> bool:
     return (not stretch.HasField("start") or _key(stretch.start) <= _key(instant)) and (
         not stretch.HasField("end") or _key(instant) < _key(stretch.end)
@@ -221,7 +225,3 @@ def _is(wanted: str, found: str) -> bool:
 
 def _among(wanted: str, found: Collection[str]) -> bool:
     return not wanted or wanted in found
-
-
-def _newest_first(order: pb.CreationOrder.ValueType) -> bool:
-    return order != pb.CREATION_ORDER_OLDEST_FIRST
