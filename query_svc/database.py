@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
@@ -106,7 +107,8 @@ class Database:
     @asynccontextmanager
     async def snapshot(self, seconds: float) -> AsyncIterator[Snapshot]:
         """Give a snapshot, of which no statement takes more than so many seconds."""
-        milliseconds = max(1, int(min(seconds, MAX_STATEMENT_SECONDS) * 1000))
+        # Never before the call's own time is over: the end of that is no failure of the database.
+        milliseconds = max(1, math.ceil(min(seconds, MAX_STATEMENT_SECONDS) * 1000))
         try:
             wait = min(seconds, self._connect_timeout)
             async with self._pool.connection(timeout=wait) as connection:

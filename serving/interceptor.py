@@ -68,7 +68,8 @@ class CallInterceptor(WrappingInterceptor):
       for is refused (see `identity.authorize`). A stream ends with UNAUTHENTICATED when the proof of its
       caller does.
     - A CallError becomes its status. An exception named in `dependencies` becomes
-      DEPENDENCY_UNAVAILABLE of the part named there. Any other exception is logged under a new error id,
+      DEPENDENCY_UNAVAILABLE of the part named there, or DEADLINE_EXCEEDED when it comes at the end of the
+      call's time: the part was given up. Any other exception is logged under a new error id,
       and the caller learns that id alone.
     - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
       passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED.
@@ -149,7 +150,7 @@ class CallInterceptor(WrappingInterceptor):
                     # 8 us, four times the rest of this function.
                     response = await behaviour(request, context)
                 else:
-                    response = await _within(seconds, behaviour(request, context))
+                    response = await _within(remaining(), behaviour(request, context))
             except asyncio.CancelledError:
                 self._log.info("call cancelled", method=method, seconds=round(monotonic() - started, 6))
                 raise
@@ -238,6 +239,8 @@ class CallInterceptor(WrappingInterceptor):
             return error
         for kind, dependency in self._dependencies.items():
             if isinstance(error, kind):
+                if monotonic() >= _deadline.get(inf):  # it was given up, and may be well
+                    return _late()
                 self._log.error("dependency failed", dependency=dependency, method=method, cause=repr(error))
                 return unavailable(dependency)
         error_id = str(uuid.uuid4())
@@ -286,6 +289,10 @@ def _queue_full() -> CallError:
     )
 
 
+def _late() -> CallError:
+    return CallError(error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED, "not answered in the time of the call")
+
+
 def _stopping() -> CallError:
     return CallError(
         error_reason_pb2.ERROR_REASON_DEPENDENCY_UNAVAILABLE,
@@ -309,6 +316,4 @@ async def _within(seconds: float, answer: Awaitable[object]) -> object:
     except TimeoutError:
         if not timeout.expired():  # the handler's own
             raise
-        raise CallError(
-            error_reason_pb2.ERROR_REASON_DEADLINE_EXCEEDED, f"not answered within {seconds:.3f} s"
-        ) from None
+        raise _late() from None

@@ -104,6 +104,18 @@ async def test_the_server_bounds_every_call(limits: dict[str, float], asked: flo
     assert error_info(failed.value).reason == "DEADLINE_EXCEEDED"
 
 
+async def test_who_is_given_up_when_the_time_is_over_has_not_failed() -> None:
+    async def wait(_request: object, _context: object) -> pb2.GetItemResponse:
+        while remaining():
+            time.sleep(0.01)  # noqa: ASYNC251 - the server's own timer must not come first
+        raise BackendError("not answered in time")
+
+    async with running(wait, default_deadline_seconds=0.2) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await service.catalog.GetItem(REQUEST)
+    assert error_info(failed.value).reason == "DEADLINE_EXCEEDED"
+
+
 async def test_at_the_callers_own_deadline_the_handler_is_cancelled() -> None:
     cancelled = asyncio.Event()
 
