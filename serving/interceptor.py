@@ -21,7 +21,8 @@ from serving.audit import entry_of, keep_with
 from serving.errors import CallError, abort, unavailable
 from serving.identity import Caller, admit, authorize, handle_for, unauthenticated
 from serving.origin import Origin, come_from, origin_of
-from serving.wrapping import Behaviour, Kind, WrappingInterceptor
+from serving.unreadable import UNREADABLE, readable, reading
+from serving.wrapping import Behaviour, Kind, Reader, WrappingInterceptor
 
 if TYPE_CHECKING:
     from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Collection, Mapping
@@ -73,6 +74,7 @@ class CallInterceptor(WrappingInterceptor):
       and the caller learns that id alone.
     - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
       passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED.
+    - A request that is no message of its method is INVALID_FIELD, to those alone who may call that.
     - Every call that is refused leaves an entry with the `recorder`; so does every one of the methods
       `audited` that is answered, and those are refused while the recorder has no room.
     - Beyond `max_concurrent` calls in progress, one more is refused with QUEUE_FULL.
@@ -119,6 +121,10 @@ class CallInterceptor(WrappingInterceptor):
             case "stream_unary":  # no contract of ours has one, and none is served unguarded
                 raise TypeError(f"{method} takes a stream of requests alone")
 
+    def reader(self, method: str, deserialize: Reader) -> Reader:
+        """Return what reads requests, so that what is none is refused after its caller is known."""
+        return deserialize if method.startswith(PROBED) or deserialize is None else reading(deserialize)
+
     def end_streams(self) -> None:
         """End the streams in progress with DEPENDENCY_UNAVAILABLE; to be called once, at shutdown."""
         self._stopping = True
@@ -143,7 +149,7 @@ class CallInterceptor(WrappingInterceptor):
             try:
                 who = await self._who(context)
                 handle_for(who)
-                authorize(who, method, cast("Message", request))
+                _authorize(who, method, request)
                 self._hold_to_account(method)
                 if asked is not None and asked <= cap:
                     # gRPC cancels the handler at the caller's own deadline: a second timer would cost
@@ -191,6 +197,7 @@ class CallInterceptor(WrappingInterceptor):
                 except CallError:
                     await _first(requests)
                     raise
+                requests = readable(requests)
                 self._hold_to_account(method)
                 ending = _until(who.expires)
                 # The responses are written here, so that whatever ends the call ends the generator too.
@@ -281,6 +288,14 @@ async def _first(requests: object) -> None:
             async with asyncio.timeout(FIRST_MESSAGE_SECONDS):
                 async for _ in requests:
                     break
+
+
+def _authorize(who: Caller, method: str, request: object) -> None:
+    """Raise CallError unless this caller may ask this, and it can be read."""
+    if request is UNREADABLE:
+        admit(who, method)
+        readable(request)
+    authorize(who, method, cast("Message", request))
 
 
 def _queue_full() -> CallError:

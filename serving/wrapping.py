@@ -12,11 +12,14 @@ if TYPE_CHECKING:
 
     Handler = grpc.RpcMethodHandler[Any, Any]
 
-__all__ = ["Behaviour", "Kind", "WrappingInterceptor"]
+__all__ = ["Behaviour", "Kind", "Reader", "WrappingInterceptor"]
 
 Kind: TypeAlias = Literal["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
 Behaviour: TypeAlias = "Callable[[Any, grpc.aio.ServicerContext[Any, Any]], Any]"
 """A coroutine, or of streams an asynchronous generator: takes the request or requests, and the context."""
+
+Reader: TypeAlias = "Callable[[bytes], Any] | None"
+"""Makes a request of its bytes; None leaves them as they are."""
 
 _MAKERS: dict[Kind, Callable[..., Handler]] = {
     "unary_unary": grpc.unary_unary_rpc_method_handler,
@@ -36,6 +39,10 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
     def around(self, method: str, kind: Kind, behaviour: Behaviour) -> Behaviour:
         """Return the behaviour that a method, named as in "/package.Service/Method", is to have."""
 
+    def reader(self, _method: str, deserialize: Reader) -> Reader:
+        """Return what is to read the requests of a method, made of what would."""
+        return deserialize
+
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
@@ -54,7 +61,7 @@ class WrappingInterceptor(grpc.aio.ServerInterceptor):
         (kind,) = [kind for kind in _MAKERS if getattr(handler, kind) is not None]
         wrapped = _MAKERS[kind](
             self.around(method, kind, getattr(handler, kind)),
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=self.reader(method, handler.request_deserializer),
             response_serializer=handler.response_serializer,
         )
         self._wrapped[method] = (handler, wrapped)

@@ -18,6 +18,7 @@ from serving.errors import CallError
 from serving.interceptor import remaining
 from tests.unit.serving.conftest import BackendError, echo, running
 
+GET_ITEM = "/inventory.query.v1.CatalogQueryService/GetItem"
 REQUEST = pb2.GetItemRequest(sku="MUG-1")
 
 
@@ -35,6 +36,15 @@ def error_info(error: grpc.aio.AioRpcError) -> error_details_pb2.ErrorInfo:
     info = error_details_pb2.ErrorInfo()
     assert status.details[0].Unpack(info)
     return info
+
+
+async def test_what_is_no_message_of_its_method_is_refused_with_a_reason() -> None:
+    async with running(echo) as service:
+        method: grpc.aio.UnaryUnaryMultiCallable[bytes, bytes] = service.channel.unary_unary(GET_ITEM)
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await method(b"\xff\xff\xff", timeout=5)
+    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(failed.value).reason == "INVALID_FIELD"
 
 
 async def test_an_answer_passes_untouched() -> None:

@@ -68,6 +68,20 @@ async def refusal(call: Call) -> grpc.aio.AioRpcError:
     return failed.value
 
 
+async def test_what_is_no_message_ends_the_stream_after_the_answers_to_those_before() -> None:
+    async with serving(echo) as (_, stub):
+        raw = cast("Any", stub.StreamStock)
+        raw._request_serializer = bytes  # noqa: SLF001 - a stub has no way to send what is none
+        call = raw(timeout=5)
+        for message in (pb.StreamStockRequest(sequence=1).SerializeToString(), b"\xff\xff\xff"):
+            await call.write(message)
+        assert (await call.read()).sequence == 1
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await call.read()
+    assert failed.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+    assert error_info(failed.value).reason == "INVALID_FIELD"
+
+
 async def test_a_stream_passes_untouched_and_is_logged_at_its_end() -> None:
     with capture_logs() as entries:
         async with serving(echo) as (_, stub):
