@@ -12,7 +12,7 @@ import pytest
 from tests.deploy.manifests import named, pod_of
 from tests.mesh.pods import Pod, probed
 from tests.mesh.processes import wait_for
-from tests.mesh.world import ADD_STOCK, OURS, PORT, World
+from tests.mesh.world import ADD_STOCK, OURS, PORT, STREAM_STOCK, World
 
 CLUSTER = f"outbound|{PORT}|stable|command.inventory.svc.cluster.local"
 ITEMS = [f"SKU-{number}" for number in range(12)]
@@ -50,12 +50,12 @@ def _sent(world: World) -> Counter[str]:
     )
 
 
-def _writers(world: World, token: str) -> dict[str, str]:
+def _writers(world: World, token: str, method: str = ADD_STOCK) -> dict[str, str]:
     """Return the address that the command for each item is sent to."""
     found: dict[str, str] = {}
     before = _sent(world)
     for item in ITEMS:
-        assert world.call(ADD_STOCK, token, x_inventory_item=item).status == "INVALID_ARGUMENT"
+        assert world.call(method, token, x_inventory_item=item).status == "INVALID_ARGUMENT"
         after = _sent(world)
         ((found[item], _),) = (after - before).items()
         before = after
@@ -72,6 +72,8 @@ def test_commands_of_an_item_go_to_one_pod(world: World, pods: dict[str, Pod]) -
     first = _writers(world, token)
     assert len(set(first.values())) > 1
     assert _writers(world, token) == first
+    # So does a stream of an item.
+    assert _writers(world, token, STREAM_STOCK) == first
 
     # Who names no item is served by any.
     before = _sent(world)

@@ -34,6 +34,7 @@ PUBLIC = "inventory.example.com"
 OURS, STORES, INGRESS = "inventory", "inventory-data", "istio-ingress"
 PORT = 50051
 ADD_STOCK = "/inventory.command.v1.StockCommandService/AddStock"
+STREAM_STOCK = "/inventory.command.v1.StockCommandService/StreamStock"
 GET_LEVEL = "/inventory.query.v1.StockQueryService/GetStockLevel"
 POSTGRES, VALKEY = "postgres-rw.inventory-data.svc", "valkey-0.valkey.inventory-data.svc"
 

@@ -24,6 +24,7 @@ from tests.stack_fixture import RunningStack, running_stack
 pytestmark = pytest.mark.stack
 
 ADD = "/inventory.command.v1.StockCommandService/AddStock"
+STREAM = "/inventory.command.v1.StockCommandService/StreamStock"
 GET = "/inventory.query.v1.StockQueryService/GetStockLevel"
 COMMANDS = ("command", "command-2", "command-3")
 QUERIES = ("query", "query-2", "query-3")
@@ -60,10 +61,10 @@ class Caller:
         """Send one command for each item, one after the other, and return what came of them."""
         return Counter([await self.call(ADD, item) for item in items])
 
-    async def writer(self, item: str) -> str:
+    async def writer(self, item: str, method: str = ADD) -> str:
         """Return who gets a command for an item."""
         before = self.replicas("command")
-        assert await self.call(ADD, item) is ANSWERED
+        assert await self.call(method, item) is ANSWERED
         after = self.replicas("command")
         (found,) = [name for name in after if after[name].calls != before[name].calls]
         return found
@@ -147,6 +148,16 @@ async def test_commands_of_an_item_go_to_one_writer_and_those_of_others_to_other
     # Who names no item is served by any.
     before = caller.replicas("command")
     assert await caller.commands("" for _ in ITEMS) == {ANSWERED: len(ITEMS)}
+    after = caller.replicas("command")
+    assert all(after[name].calls > before[name].calls for name in COMMANDS)
+
+
+async def test_a_stream_of_an_item_goes_to_its_writer_and_one_of_many_to_any(caller: Caller) -> None:
+    writers = await caller.writers()
+    assert {item: await caller.writer(item, STREAM) for item in ITEMS} == writers
+
+    before = caller.replicas("command")
+    assert Counter([await caller.call(STREAM) for _ in ITEMS]) == {ANSWERED: len(ITEMS)}
     after = caller.replicas("command")
     assert all(after[name].calls > before[name].calls for name in COMMANDS)
 
