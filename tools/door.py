@@ -105,7 +105,7 @@ NO_CALL = [
         _invalid("the request is not what its method takes"),
         quotes=True,
     ),
-    Answer([status(HTTPStatus.REQUEST_TIMEOUT)], _late("the headers took longer than they may")),
+    Answer([status(HTTPStatus.REQUEST_TIMEOUT)], _late("the request took longer to come than it may")),
 ]
 
 # The service behind, as this proxy sees it.

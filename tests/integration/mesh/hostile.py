@@ -16,6 +16,7 @@ BEGUN_HEADERS = b"\x00\x00\x01\x01\x00\x00\x00\x00\x01\x83"
 # POST, https, the path /x, the authority x: of the table that every connection begins with.
 REQUEST = b"\x83\x87\x04\x02/x\x01\x01x"
 PATIENCE = 90
+LATE = b'"reason":"DEADLINE_EXCEEDED"'
 
 
 async def secured(
@@ -59,7 +60,7 @@ async def trickled_headers(mesh: RunningStack) -> None:
     """Send the headers of a request by HTTP/1.1, a byte at a time, and never end them."""
     reader, writer = await secured(mesh, "http/1.1")
     writer.write(b"GET /v1/items HTTP/1.1\r\nhost: x\r\nx-slow: ")
-    await trickled(reader, writer)
+    assert LATE in await trickled(reader, writer)
 
 
 async def trickled_body(mesh: RunningStack) -> None:
@@ -67,14 +68,14 @@ async def trickled_body(mesh: RunningStack) -> None:
     reader, writer = await secured(mesh, "http/1.1")
     writer.write(_request(mesh, b"transfer-encoding: chunked") + b"1\r\n{\r\n")
     # Blanks are as good as anything in JSON.
-    await trickled(reader, writer, b"1\r\n \r\n")
+    assert LATE in await trickled(reader, writer, b"1\r\n \r\n")
 
 
 async def forgotten_body(mesh: RunningStack) -> None:
     """Send half of a command in JSON, and never the rest."""
     reader, writer = await secured(mesh, "http/1.1")
     writer.write(_request(mesh, b"content-length: 1000") + b'{"sku": "')
-    await cut_off(reader, writer)
+    assert LATE in await cut_off(reader, writer)
 
 
 def _request(mesh: RunningStack, length: bytes) -> bytes:
@@ -134,13 +135,13 @@ async def flooded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *f
     await ended
 
 
-async def trickled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes = b"x") -> None:
-    """Send a piece every half second, until the other side ends the connection."""
+async def trickled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, piece: bytes = b"x") -> bytes:
+    """Send a piece every half second until the other side ends the connection; return what it sent."""
     ended = asyncio.create_task(cut_off(reader, writer))
     while not ended.done() and not writer.is_closing():
         writer.write(piece)
         await asyncio.sleep(0.5)
-    await ended
+    return await ended
 
 
 async def answered(reader: asyncio.StreamReader) -> str:
@@ -156,13 +157,15 @@ async def answered(reader: asyncio.StreamReader) -> str:
         return "cut off"
 
 
-async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Wait until the other side ends the connection."""
+async def cut_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bytes:
+    """Wait until the other side ends the connection; return what it has sent."""
+    came = b""
     try:
         async with asyncio.timeout(PATIENCE):
-            while await reader.read(65_536):
-                pass
+            while some := await reader.read(65_536):
+                came += some
     except ConnectionError:
-        return
+        pass
     finally:
         writer.transport.abort()
+    return came
