@@ -105,12 +105,12 @@ def by_grpc(mesh: RunningStack) -> Call:
     return call
 
 
-def by_json(mesh: RunningStack) -> Call:
+def by_json(mesh: RunningStack, said: str = "") -> Call:
     context = ssl.create_default_context(cafile=mesh.tls().ca)
 
     async def call(method: str, request: Message, seconds: float | None) -> Ended:
         verb, address = ADDRESSES[method]
-        headers = dict(mesh.metadata("late"))
+        headers = dict(mesh.metadata("late")) | ({"grpc-timeout": said} if said else {})
         if seconds is not None:
             headers["grpc-timeout"] = f"{int(seconds * 1000)}m"
         body = json_format.MessageToJson(request) if verb == "POST" else None
@@ -160,6 +160,13 @@ async def test_the_service_knows_the_deadline_of_its_caller(
     ended = await way(hurried)(*call, OWN)
     assert ended[:2] == (LATE, why)
     assert (1 - EARLY) * OWN <= ended.seconds < LONGEST * (1 - EARLY)
+
+
+async def test_what_is_no_time_is_no_deadline(hurried: RunningStack) -> None:
+    for said in ("soon", "-1S", "5S, 9S"):
+        ended = await by_json(hurried, said)(*QUERY, None)
+        assert ended[:2] == (LATE, "DEADLINE_EXCEEDED")
+        assert (1 - EARLY) * DEFAULT <= ended.seconds < 2 * DEFAULT
 
 
 async def test_nobody_sets_a_deadline_by_the_edges_own_header(hurried: RunningStack) -> None:
