@@ -26,7 +26,7 @@ from cdc.dead_letter import DeadLetter
 from cdc.dead_letter_topic import DeadLetterTopic
 from cdc.topics import DEAD_LETTERS, TOPICS
 from inventory.journal.v1.transaction_pb2 import Transaction
-from stack.readiness import grpc_health
+from stack.readiness import grpc_health, grpc_role
 from tests.redis_server import free_port
 from tests.stack_fixture import RunningStack
 
@@ -68,6 +68,7 @@ class RelayWorld:
             }
         )
         self._processes: list[subprocess.Popen[bytes]] = []
+        self._roles: dict[int, Callable[[], str]] = {}
         topics = [NewTopic(self.journal, 1, 1, config={"max.message.bytes": "2000000"})]
         topics += [NewTopic(self.topic(name), PARTITIONS, 1) for name in NAMES]
         topics.append(NewTopic(self.dead_letters, 1, 1, config=DEAD_LETTER_SETTINGS))
@@ -125,7 +126,12 @@ class RelayWorld:
                 [sys.executable, "-m", "cdc", "relay"], env=environment, stdout=log, stderr=log
             )
         self._processes.append(process)
+        self._roles[process.pid] = grpc_role(address)
         return process, grpc_health(address)
+
+    def role(self, relay: subprocess.Popen[bytes]) -> str:
+        """Return "active" or "standby", as a relay's health says, "" where it does not answer."""
+        return self._roles[relay.pid]()
 
     def logged(self, text: str) -> bool:
         """Tell whether the last relay has logged the text."""

@@ -181,13 +181,14 @@ def test_a_relay_that_was_asleep_is_fenced_off(world: RelayWorld) -> None:
     world.write(records[:300])
     until(lambda: world.committed() > 0)
     os.kill(sleeper.pid, signal.SIGSTOP)
-    world.start()
+    other, _ = world.start()
     world.write(records[300:600])
     world.relayed(600)
     os.kill(sleeper.pid, signal.SIGCONT)
     world.write(records[600:])
     world.relayed(len(records))
-    time.sleep(2)
+    # Revived, it has noticed: whatever it had in hand has been tried by then.
+    until(lambda: sorted(map(world.role, (sleeper, other))) == ["active", "standby"])
     check(world, records)
     assert sleeper.poll() is None
 

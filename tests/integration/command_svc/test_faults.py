@@ -253,15 +253,14 @@ async def test_a_database_that_restarts_under_load_does_everything_once(
     async with lane(shop.url) as batcher, asyncio.TaskGroup() as tills:
         for _ in range(8):
             tills.create_task(till(batcher))
-        await asyncio.sleep(0.3)
-        before = sold
+        while sold < 50:  # noqa: ASYNC110 - the tills know nothing of it
+            await asyncio.sleep(0.01)
         await asyncio.to_thread(happens, shop.stack)
         await asyncio.to_thread(shop.stack.wait_ready, "postgres")
         during = sold
         while sold < during + 50:  # noqa: ASYNC110 - the tills know nothing of it
             await asyncio.sleep(0.01)
         over.set()
-    assert before > 0
     assert shop.audit()[shop.north] == Row(STOCK + sold, 1 + sold)
 
 

@@ -14,7 +14,9 @@ from cdc.projector import project
 from command_svc.domain.stock import AddStock
 from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.query.v1 import consistency_pb2 as pb
+from query_svc.progress import Progress
 from serving import tokens
+from serving.tokens import CommittedTransaction
 from stack.supervisor import Supervisor
 from tests.integration.command_svc.story import Story
 from tests.integration.freshness.world import FULLY, World, level_of, refused
@@ -24,7 +26,19 @@ from tests.stack_fixture import RunningStack
 pytestmark = pytest.mark.stack
 
 
-async def test_nothing_older_than_a_token_is_answered(world: World) -> None:
+def noticed(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    """Return what is set when a query waits for the view."""
+    waits, wait = asyncio.Event(), Progress.wait
+
+    async def noting(progress: Progress, transaction: CommittedTransaction, seconds: float) -> bool:
+        waits.set()  # up to its wait it goes on without a pause
+        return await wait(progress, transaction, seconds)
+
+    monkeypatch.setattr(Progress, "wait", noting)
+    return waits
+
+
+async def test_nothing_older_than_a_token_is_answered(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     level = await level_of(world.story)
     await world.project()
     on_hand, freshness = await world.ask(level, world.newest())
@@ -37,8 +51,9 @@ async def test_nothing_older_than_a_token_is_answered(world: World) -> None:
     assert freshness.HasField("as_of")
 
     await world.story.all(AddStock(level, 1, "RECEIPT"))
+    waits = noticed(monkeypatch)
     waiting = asyncio.create_task(world.ask(level, world.newest()))
-    await asyncio.sleep(0.1)
+    await asyncio.wait_for(waits.wait(), 5)
     await world.project()
     on_hand, freshness = await waiting
     assert (on_hand, freshness.source) == (9, pb.SOURCE_VIEW_AFTER_WAIT)
