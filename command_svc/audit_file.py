@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from datetime import date
 from itertools import groupby
@@ -11,10 +10,10 @@ from typing import Any
 from uuid import UUID
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from audit.chain import Broken, Seal, Stored, beginning, follow
-from command_svc.ledger_file import FileError
+from command_svc import parquet_file
+from command_svc.parquet_file import FileError
 from command_svc.store.audit_archive import Head
 
 _TEXTS = ("method", "verdict", "actor", "proof", "source", "request_id", "trace_id")
@@ -38,29 +37,8 @@ _TRANSACTION = Stored._fields.index("transaction_id")
 
 
 def write(path: Path, batches: Iterable[list[tuple[Any, ...]]]) -> None:
-    """Write a new file, or over an old one, and return when it is on disk.
-
-    Rows are as `AuditArchive.rows` yields them. Each batch becomes a row group, and is all that is held in
-    memory. Raises FileError and OSError.
-    """
-    with path.open("wb") as file:
-        try:
-            with pq.ParquetWriter(file, SCHEMA, compression="zstd", write_page_checksum=True) as writer:
-                for rows in batches:
-                    columns = [list(column) for column in zip(*rows, strict=True)]
-                    columns[_TRANSACTION] = [
-                        None if value is None else str(value) for value in columns[_TRANSACTION]
-                    ]
-                    arrays = [
-                        pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)
-                    ]
-                    writer.write_batch(pa.record_batch(arrays, schema=SCHEMA))
-        except pa.ArrowException as error:
-            raise FileError(f"{path} cannot be written: {error}") from error
-        file.flush()
-        os.fsync(file.fileno())
-        # So that reading it back reads what the disk holds.
-        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    """Write rows, as `AuditArchive.rows` yields them, to a file, as `parquet_file.write` does."""
+    parquet_file.write(path, SCHEMA, batches)
 
 
 def prove(path: Path) -> dict[date, Head]:
@@ -69,19 +47,16 @@ def prove(path: Path) -> dict[date, Head]:
     Raises FileError when it cannot be read to its end, or a seal is not that of its entry.
     """
     last: dict[date, Seal] = {}
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            if not file.schema_arrow.equals(SCHEMA):
-                raise FileError(f"{path} is no file of the audit log")
-            for group in range(file.num_row_groups):
-                rows = zip(*(column.to_pylist() for column in file.read_row_group(group)), strict=True)
-                for day, of_day in groupby(rows, key=lambda row: row[0]):
-                    found = _follow(last.get(day, beginning(day)), list(of_day))
-                    if isinstance(found, Broken):
-                        raise FileError(f"{path}: {found.flaw.value}: {day}, seal {found.position}")
-                    last[day] = found
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-        raise FileError(f"{path} cannot be read: {error}: remove it, then try again") from error
+    with parquet_file.opened(path) as file:
+        if not file.schema_arrow.equals(SCHEMA):
+            raise FileError(f"{path} is no file of the audit log")
+        for group in range(file.num_row_groups):
+            rows = zip(*(column.to_pylist() for column in file.read_row_group(group)), strict=True)
+            for day, of_day in groupby(rows, key=lambda row: row[0]):
+                found = _follow(last.get(day, beginning(day)), list(of_day))
+                if isinstance(found, Broken):
+                    raise FileError(f"{path}: {found.flaw.value}: {day}, seal {found.position}")
+                last[day] = found
     return {day: Head(seal.position, seal.seal) for day, seal in last.items()}
 
 

@@ -9,13 +9,11 @@ from pathlib import Path
 
 import structlog
 
-from command_svc import audit_file
-from command_svc.archive import ArchiveRefusal, FileDiffersError, parse, refusal, sync
+from command_svc import archiving, audit_file
+from command_svc.archiving import FileDiffersError
 from command_svc.config import ArchiveSettings
-from command_svc.ledger_file import FileError
-from command_svc.store.archive import ArchiveUnavailableError, MonthStateError
+from command_svc.parquet_file import FileError
 from command_svc.store.audit_archive import AuditArchive, Head, open_audit_archive
-from serving import logs, settings
 
 BATCH = 5000
 """Entries in memory at a time."""
@@ -29,42 +27,30 @@ def archive(audit: AuditArchive, month: date, folder: Path, retention_days: int)
     Every seal is computed anew from what the file holds, and each day must end as the database has noted it.
     Can be run again after a crash at any point, and raises, as `command_svc.archive.archive`.
     """
-    retention = f"{retention_days} days"
-    state = audit.state(month, retention_days)
-    if state != "READY":
-        raise refusal(state, month, retention)
-    expected = audit.heads(month)
     file = folder / f"audit_log-{month:%Y-%m}.parquet"
-    if file.exists():
-        _prove(file, expected)
-    else:
-        draft = file.with_suffix(".draft")
+
+    def write(draft: Path) -> None:
         # Closed here, for the connection is of no use to anybody before.
         with closing(audit.rows(month, BATCH)) as batches:
             audit_file.write(draft, batches)
-        _prove(draft, expected)
-        draft.rename(file)
-        sync(folder)
-    entries = sum(head.entries for head in expected.values())
-    try:
+
+    with archiving.leaving(month, audit.state(month, retention_days), f"{retention_days} days"):
+        expected = audit.heads(month)
+        archiving.ensure(file, write, lambda written: _prove(written, expected))
+        entries = sum(head.entries for head in expected.values())
         audit.drop(month, entries, file.name)
-    except MonthStateError as error:
-        raise refusal(error.state, month, retention) from error
     log.info("month of the audit log archived", month=f"{month:%Y-%m}", entries=entries, file=str(file))
     return file
 
 
 def main(month: str, folder: Path) -> None:
-    """Archive one month; exit code 1, and the reason in the log, when it stays where it is."""
-    config = settings.load(ArchiveSettings)
-    logs.configure("info", "command_svc.audit_retention")
-    try:
+    """Archive one month, as `archiving.run` does."""
+
+    def work(config: ArchiveSettings, first: date) -> Path:
         with open_audit_archive(config.database_url.get_secret_value()) as audit:
-            archive(audit, parse(month), folder, config.audit_retention_days)
-    except (ArchiveRefusal, ArchiveUnavailableError, FileError, OSError) as error:
-        # Without its traceback: what a person can act on stands in the message.
-        log.error("month not archived", month=month, reason=type(error).__name__, cause=str(error))  # noqa: TRY400
-        sys.exit(1)
+            return archive(audit, first, folder, config.audit_retention_days)
+
+    archiving.run(month, work)
 
 
 def verify(file: Path) -> None:

@@ -7,9 +7,7 @@ from contextlib import contextmanager
 from datetime import date
 from typing import Any, NamedTuple
 
-import psycopg
-
-from command_svc.store.archive import connected, translated
+from command_svc.store.archiving import Archive, connected
 
 _STATE = "SELECT audit_month_state(%s, %s)"
 _HEADS = """
@@ -41,43 +39,36 @@ class AuditArchive:
     Every method raises ArchiveUnavailableError. `month` is a month's first day.
     """
 
-    def __init__(self, connection: psycopg.Connection[tuple[Any, ...]]) -> None:
-        self._connection = connection
+    def __init__(self, archive: Archive) -> None:
+        self._archive = archive
 
     def state(self, month: date, retention_days: int) -> str:
         """Return READY, or what stands against archiving the month: see audit_month_state()."""
-        with translated():
-            ((state,),) = self._connection.execute(_STATE, [month, retention_days]).fetchall()
+        ((state,),) = self._archive.fetch(_STATE, month, retention_days)
         return str(state)
 
     def heads(self, month: date) -> dict[date, Head]:
         """Return how the chains of the month end."""
-        with translated():
-            rows = self._connection.execute(_HEADS, [month, month]).fetchall()
+        rows = self._archive.fetch(_HEADS, month, month)
         return {day: Head(entries, seal) for day, entries, seal in rows}
 
     def rows(self, month: date, size: int) -> Generator[list[tuple[Any, ...]]]:
-        """Yield the sealed entries of a month in the order of the chains, at most `size` at a time.
+        """Yield the sealed entries of a month in the order of the chains, as `Archive.batches` does.
 
-        Each is an entry in the order of its columns, then position and seal. The archive does nothing else
-        until the generator has ended or been closed.
+        Each is an entry in the order of its columns, then position and seal.
         """
-        with translated(), self._connection.transaction(), self._connection.cursor("entries") as cursor:
-            cursor.execute(_ROWS, [month, month], binary=True)
-            while rows := cursor.fetchmany(size):
-                yield rows
+        return self._archive.batches(_ROWS, size, [month, month])
 
     def drop(self, month: date, entries: int, file: str) -> None:
         """Drop a month that has so many entries still, all sealed.
 
         Raises MonthStateError when anything stands against it; then nothing has changed.
         """
-        with translated():
-            self._connection.execute(_DROP, [month, entries, file])
+        self._archive.fetch(_DROP, month, entries, file)
 
 
 @contextmanager
 def open_audit_archive(database_url: str) -> Iterator[AuditArchive]:
     """Give the archive to one at a time; raises ArchiveUnavailableError."""
     with connected(database_url) as connection:
-        yield AuditArchive(connection)
+        yield AuditArchive(Archive(connection))

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from command_svc import audit_file
 from command_svc.__main__ import app
-from command_svc.archive import (
+from command_svc.archiving import (
     EarlierMonthLeftError,
     FileDiffersError,
     MonthArchivedError,
@@ -20,7 +20,7 @@ from command_svc.archive import (
     MonthTooRecentError,
 )
 from command_svc.audit_retention import archive
-from command_svc.ledger_file import FileError
+from command_svc.parquet_file import FileError
 from command_svc.seal_notes import SealNotes
 from command_svc.store.audit_archive import open_audit_archive
 from command_svc.store.upkeep import SealedDay

@@ -13,9 +13,7 @@ import psycopg
 import pyarrow.parquet as pq
 import pytest
 
-from command_svc.archive import (
-    archive,
-)
+from command_svc.archive import archive
 from command_svc.store.archive import LedgerArchive
 from tests.integration.command_svc.archive.months import (
     ENTRIES,

@@ -9,10 +9,8 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg import sql
 
-from command_svc.archive import (
-    archive,
-)
-from command_svc.ledger_file import FileError
+from command_svc.archive import archive
+from command_svc.parquet_file import FileError
 from command_svc.store.archive import LedgerArchive
 from tests.integration.command_svc.archive.months import (
     ENTRIES,

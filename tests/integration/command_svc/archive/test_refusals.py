@@ -10,7 +10,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from command_svc.archive import (
+from command_svc.archive import archive
+from command_svc.archiving import (
     ArchiveRefusal,
     EarlierMonthLeftError,
     FileDiffersError,
@@ -18,10 +19,10 @@ from command_svc.archive import (
     MonthArchivedError,
     MonthMissingError,
     MonthTooRecentError,
-    archive,
 )
-from command_svc.ledger_file import FileError
-from command_svc.store.archive import ArchiveUnavailableError, LedgerArchive
+from command_svc.parquet_file import FileError
+from command_svc.store.archive import LedgerArchive
+from command_svc.store.archiving import ArchiveUnavailableError
 from tests.integration.command_svc.archive.months import (
     ENTRIES,
     FEBRUARY,
