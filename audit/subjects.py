@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 
 import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
+from psycopg_pool import PoolTimeout
 
+from audit.connections import Connection, pool
 from audit.writer import INSERT_ENTRIES, as_json
 from serving.audit import Entry
 from serving.errors import unavailable
 
 T = TypeVar("T")
-Connection = psycopg.AsyncConnection[tuple[Any, ...]]
 
 _FIND = "SELECT pseudonym FROM audit_subjects WHERE subject = %s"
 _ADD = "INSERT INTO audit_subjects (pseudonym, subject) VALUES (%s, %s) ON CONFLICT DO NOTHING"
@@ -29,18 +29,13 @@ class Subjects:
 
     def __init__(self, database_url: str, *, connect_timeout: float) -> None:
         """Take the longest wait for a connection, in seconds."""
-        self._pool = AsyncConnectionPool[Connection](
+        self._pool = pool(
             database_url,
-            min_size=0,
-            max_size=2,
-            timeout=connect_timeout,
-            reconnect_timeout=1.0,
-            open=False,
-            kwargs={
-                "application_name": "inventory-subjects",
-                "connect_timeout": max(1, int(connect_timeout)),
-                "options": "-c timezone=UTC -c statement_timeout=5000 -c lock_timeout=2000",
-            },
+            "inventory-subjects",
+            least=0,
+            most=2,
+            connect_timeout=connect_timeout,
+            statement_timeout=5.0,
         )
 
     async def __aenter__(self) -> Self:

@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from typing import Any, Self
+from typing import Self
 
-import psycopg
 import structlog
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from audit.connections import UNAVAILABLE, pool
 from serving import tasks
 from serving.audit import Entry
 
@@ -65,19 +64,7 @@ class AuditWriter:
         self._written = asyncio.Event()
         self._written.set()
         self._task: asyncio.Task[None] | None = None
-        self._pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]](
-            database_url,
-            min_size=1,
-            max_size=1,
-            timeout=connect_timeout,
-            reconnect_timeout=1.0,
-            open=False,
-            kwargs={
-                "application_name": "inventory-audit",
-                "connect_timeout": max(1, int(connect_timeout)),
-                "options": "-c timezone=UTC -c statement_timeout=10000 -c lock_timeout=2000",
-            },
-        )
+        self._pool = pool(database_url, "inventory-audit", most=1, connect_timeout=connect_timeout)
 
     async def __aenter__(self) -> Self:
         await self._pool.open(wait=False)
@@ -144,7 +131,7 @@ class AuditWriter:
         self._cause = repr(error)
         if self._failures == LATE_ATTEMPTS:
             # Of what is no fault of ours, how it broke is of no use.
-            fault = None if isinstance(error, psycopg.Error | PoolTimeout) else error
+            fault = None if isinstance(error, UNAVAILABLE) else error
             log.error("audit entries wait", count=len(self._waiting), cause=self._cause, exc_info=fault)
         await asyncio.sleep(min(FIRST_BACKOFF_SECONDS * 2 ** min(self._failures, 10), MAX_BACKOFF_SECONDS))
 

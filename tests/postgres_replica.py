@@ -10,7 +10,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 
 from stack.postgres_server import BINARIES, command, data
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.stack_fixture import RunningStack
 
 

@@ -10,7 +10,8 @@ from redis import Redis
 from redis import RedisCluster as RedisClusterClient
 from redis.exceptions import RedisError
 
-from tests.redis_server import RedisServer, free_port, redis_server
+from tests.ports import free_port
+from tests.redis_server import RedisServer, redis_server
 
 PRIMARIES = 3
 SLOTS = 16384

@@ -1,7 +1,6 @@
 """A Redis or Valkey of a test's own, which may be hurt."""
 
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from redis import RedisCluster as ClusterClient
 from redis.exceptions import RedisError
 
 from stack.home import wheel
+from tests.ports import free_port
 
 
 def binaries() -> dict[str, Path]:
@@ -101,10 +101,3 @@ def redis_server(binary: Path, folder: Path, options: dict[str, str] | None = No
         yield server
     finally:
         server.kill()
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Self
+from typing import Self
 
-import psycopg
-from psycopg_pool import AsyncConnectionPool, PoolTimeout
-
+from audit.connections import UNAVAILABLE, Connection, pool
 from audit.receiver.tally import tally
 from audit.writer import INSERT_ENTRIES, as_json
 from serving.audit import Entry
@@ -39,19 +37,7 @@ class Inbox:
         """Take the longest wait for the connection, in seconds."""
         self._names_all = names_all
         self._cleared = 0.0
-        self._pool = AsyncConnectionPool[psycopg.AsyncConnection[tuple[Any, ...]]](
-            database_url,
-            min_size=1,
-            max_size=2,
-            timeout=connect_timeout,
-            reconnect_timeout=1.0,
-            open=False,
-            kwargs={
-                "application_name": "inventory-refusals",
-                "connect_timeout": max(1, int(connect_timeout)),
-                "options": "-c timezone=UTC -c statement_timeout=10000 -c lock_timeout=2000",
-            },
-        )
+        self._pool = pool(database_url, "inventory-refusals", most=2, connect_timeout=connect_timeout)
 
     async def __aenter__(self) -> Self:
         await self._pool.open(wait=False)
@@ -65,7 +51,7 @@ class Inbox:
         try:
             async with self._pool.connection() as connection:
                 await connection.execute("SELECT")
-        except (psycopg.Error, PoolTimeout) as error:
+        except UNAVAILABLE as error:
             raise InboxError(repr(error)) from error
 
     async def keep(self, batches: Mapping[bytes, Sequence[Entry]]) -> None:
@@ -81,12 +67,10 @@ class Inbox:
                 if time.monotonic() - self._cleared > CLEARED_EVERY:
                     await connection.execute(_CLEAR)
                     self._cleared = time.monotonic()
-        except (psycopg.Error, PoolTimeout) as error:
+        except UNAVAILABLE as error:
             raise InboxError(repr(error)) from error
 
-    async def _names(
-        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], entries: Iterable[Entry]
-    ) -> dict[str, str]:
+    async def _names(self, connection: Connection, entries: Iterable[Entry]) -> dict[str, str]:
         """Return the pseudonyms of those who are to have one."""
         people = {
             one.actor for one in entries if one.proof == "token" and (self._names_all or "@" in one.actor)

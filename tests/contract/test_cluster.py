@@ -21,8 +21,9 @@ from query_svc.read_model import (
     connect_writer,
 )
 from query_svc.read_model.keys import GENERATION, Keys
+from tests.ports import free_port
 from tests.redis_cluster import RedisCluster, redis_cluster, until
-from tests.redis_server import RedisServer, binaries, free_port, redis_server
+from tests.redis_server import RedisServer, binaries, redis_server
 from tests.stock import level
 
 SOURCE = "inventory.journal:id-0"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,6 +13,7 @@ import psycopg
 import pytest
 
 from stack.readiness import grpc_health
+from tests.ports import free_port
 from tests.stack_fixture import RunningStack, running_stack
 
 ROWS = Path(__file__).with_name("rows.sql")
@@ -31,9 +31,7 @@ def database() -> Iterator[RunningStack]:
 @pytest.fixture(scope="module")
 def second(stack: RunningStack) -> Iterator[str]:
     """Give the address of a second command service on the same database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{probe.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     environment = os.environ | {
         "INVENTORY_COMMAND_LISTEN": address,
         "INVENTORY_COMMAND_DATABASE_URL": stack.postgres_url("command"),

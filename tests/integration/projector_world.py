@@ -24,8 +24,9 @@ from inventory.type.v1.stock_pb2 import StockLevel
 from query_svc.read_model.keys import GENERATION, Keys
 from query_svc.read_model.values import unpack_level
 from stack.readiness import grpc_health, grpc_role
+from tests.ports import free_port
 from tests.redis_cluster import Servers
-from tests.redis_server import content, free_port
+from tests.redis_server import content
 from tests.stack_fixture import RunningStack
 from tests.stock import item, level, location, transaction
 

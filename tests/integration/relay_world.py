@@ -27,7 +27,7 @@ from cdc.dead_letter_topic import DeadLetterTopic
 from cdc.topics import DEAD_LETTERS, TOPICS
 from inventory.journal.v1.transaction_pb2 import Transaction
 from stack.readiness import grpc_health, grpc_role
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.stack_fixture import RunningStack
 
 PATIENCE = 60.0

@@ -24,7 +24,8 @@ from inventory.query.v1.consistency_pb2 import SOURCE_VIEW
 from stack.readiness import grpc_health
 from tests.integration.projector_world import until
 from tests.later import later_of
-from tests.redis_server import RedisServer, binaries, free_port, redis_server
+from tests.ports import free_port
+from tests.redis_server import RedisServer, binaries, redis_server
 from tests.stack_fixture import RunningStack, running_stack
 from tests.stock import item
 

@@ -25,7 +25,7 @@ from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import MovementKind, StockMovement
 from tests.integration.relay_world import RelayWorld, until
 from tests.integration.test_relay import expected, history
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.stack_fixture import RunningStack, running_stack
 
 pytestmark = [pytest.mark.stack, pytest.mark.timeout(300)]

@@ -6,7 +6,7 @@ import pytest
 
 from cdc.pipeline.readers import Readers, state_of
 from inventory.admin.v1 import pipeline_service_pb2 as pb
-from tests.redis_server import free_port
+from tests.ports import free_port
 
 
 @pytest.mark.parametrize(

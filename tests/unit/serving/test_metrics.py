@@ -13,7 +13,7 @@ from pydantic import ValidationError
 from serving.metrics import AskedMetrics, MetricsPage
 from serving.server import ListenError
 from serving.settings import ServerSettings
-from tests.redis_server import free_port
+from tests.ports import free_port
 from tests.unit.serving.conftest import running
 
 if TYPE_CHECKING:
