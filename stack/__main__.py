@@ -15,15 +15,14 @@ from typing import Annotated, NoReturn
 import typer
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
-from stack import boot, certificates, downloads, envoy_proxy, orphans, programs, shutdown, tokens
+from stack import boot, certificates, downloads, envoy_proxy, orphans, programs, shutdown, tables, tokens
 from stack import refusals as ways_in
 from stack.addresses import Addresses
 from stack.authority import LIFETIME
 from stack.certificates import Certificates
 from stack.errors import StackError
-from stack.home import CHECKOUT, Home, from_variables
+from stack.home import Home, from_variables
 from stack.parts import Part, Program
 from stack.supervisor import Supervisor
 
@@ -47,7 +46,7 @@ def up(
     downloads.ensure(say)
     boot.up(home, programs.parts(home), wanted, report)
     say(f"all ready after {time.monotonic() - begun:.1f} s")
-    console.print(_addresses(home))
+    console.print(tables.addresses(home))
 
 
 @app.command()
@@ -63,17 +62,7 @@ def status() -> None:
         )
         raise typer.Exit(1)
     states = supervisor.states()
-    table = Table("process", "state", "role", "pid", "uptime", "address", title=f"stack {home.name}")
-    for program in _programs(home):
-        one = states[program.name]
-        address = home.ports.address(program.listeners[0]) if program.listeners else ""
-        minutes, seconds = divmod(one.uptime, 60)
-        pid = str(one.pid) if one.pid else ""
-        role = program.role() if program.role and one.state == "RUNNING" else ""
-        table.add_row(
-            one.name, one.state, role, pid, f"{minutes}:{seconds:02}" if one.uptime else "", address
-        )
-    console.print(table)
+    console.print(tables.processes(home, _programs(home), states))
     if any(one.state != "RUNNING" for one in states.values()):
         raise typer.Exit(1)
 
@@ -251,34 +240,6 @@ def _existing() -> Home:
     if not home.folder.exists():
         raise StackError(f"there is no stack {home.name}: start it with `make up`")
     return home
-
-
-def _addresses(home: Home) -> Table:
-    at = Addresses(home)
-    table = Table("what", "address", title=f"stack {home.name}")
-    others = ", ".join(
-        f"{at.metrics(name).rpartition(':')[2]} ({name})"
-        for name in (*envoy_proxy.all_replicas(home), "projector", "projector-standby", "relay")
-        if name != "pipeline"
-    )
-    rows = {
-        "gRPC, all services": f"https://{at.edge}",
-        "its authority (--cacert)": str(Certificates(home).ca.relative_to(CHECKOUT)),
-        "a certificate of your own": "make certificate NAME=order-service",
-        "the edge's admin page": f"http://{home.ports.address('edge_admin')}",
-        "PostgreSQL": home.ports.address("postgres"),
-        "Valkey": at.redis_url,
-        "Kafka broker": at.bootstrap_servers,
-        "Kafka Connect": at.connect_url,
-        "schema registry": at.registry_url,
-        "issuer of tokens": at.issuer,
-        "metrics": f"http://{at.metrics('pipeline')}/metrics, and {others}",
-        "passwords": str(home.folder / "secrets.env"),
-        "logs": str(home.logs),
-    }
-    for what, address in rows.items():
-        table.add_row(what, address)
-    return table
 
 
 def main() -> None:
