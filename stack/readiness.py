@@ -87,12 +87,9 @@ def http(url: str, expected: str = "") -> Check:
     """Ready when a GET answers 200 with the expected text somewhere in its body."""
 
     def check() -> str | None:
-        try:
-            response = httpx.get(url, timeout=PATIENCE, trust_env=False)
-        except httpx.HTTPError as error:
-            return _short(error)
-        if response.status_code != httpx.codes.OK:
-            return f"HTTP {response.status_code} from {url}"
+        response = _get(url)
+        if isinstance(response, str):
+            return response
         return None if expected in response.text else f"{url} does not answer {expected} yet"
 
     return check
@@ -103,12 +100,9 @@ def connector(connect_url: str, name: str) -> Check:
     url = f"{connect_url}/connectors/{name}/status"
 
     def check() -> str | None:
-        try:
-            response = httpx.get(url, timeout=PATIENCE, trust_env=False)
-        except httpx.HTTPError as error:
-            return _short(error)
-        if response.status_code != httpx.codes.OK:
-            return f"HTTP {response.status_code} from {url}"
+        response = _get(url)
+        if isinstance(response, str):
+            return response
         status = response.json()
         states = [status["connector"]["state"], *(task["state"] for task in status["tasks"])]
         if len(states) > 1 and set(states) == {"RUNNING"}:
@@ -195,6 +189,15 @@ def every(*checks: Check) -> Check:
         return next((missing for one in checks if (missing := one()) is not None), None)
 
     return check
+
+
+def _get(url: str) -> httpx.Response | str:
+    """Return what a GET answers with 200, or what is missing."""
+    try:
+        response = httpx.get(url, timeout=PATIENCE, trust_env=False)
+    except httpx.HTTPError as error:
+        return _short(error)
+    return response if response.status_code == httpx.codes.OK else f"HTTP {response.status_code} from {url}"
 
 
 def _short(error: object) -> str:
