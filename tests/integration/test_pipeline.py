@@ -23,6 +23,7 @@ from client import (
 from inventory.admin.v1 import pipeline_service_pb2 as pb
 from inventory.journal.v1.transaction_pb2 import Transaction
 from inventory.type.v1.stock_pb2 import MovementKind, StockMovement
+from stack.readiness import grpc_health
 from tests.integration.relay_world import RelayWorld, until
 from tests.integration.test_relay import expected, history
 from tests.ports import free_port
@@ -103,8 +104,12 @@ def parts() -> Iterator[RunningStack]:
 @pytest.fixture
 def world(parts: RunningStack, tmp_path: Path) -> Iterator[PipelineWorld]:
     world = PipelineWorld(parts, tmp_path)
-    yield world
-    world.close()
+    serves = grpc_health(world.address)
+    try:
+        until(lambda: serves() is None)
+        yield world
+    finally:
+        world.close()
 
 
 @pytest.fixture
