@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
-import time
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -36,6 +36,11 @@ def world(stack: RunningStack, tmp_path: Path) -> Iterator[World]:
         projector_world(stack, tmp_path, redis) as world,
     ):
         yield world
+
+
+def roles(world: World, *projectors: subprocess.Popen[bytes]) -> list[str]:
+    """Return what projectors say that they are; who is revived says otherwise once it has noticed."""
+    return sorted(map(world.role, projectors))
 
 
 def test_it_follows_and_hands_over(world: World) -> None:
@@ -98,7 +103,7 @@ def test_a_projector_that_was_asleep_does_no_harm(world: World) -> None:
     until(lambda: world.logged('"event": "reading"'))
     world.write(records[:300])
     os.kill(sleeper.pid, signal.SIGSTOP)
-    world.start()
+    other, _ = world.start()
     world.write(records[300:600])
     expected = newest(records[:600])
     until(lambda: world.levels() == expected)
@@ -106,7 +111,7 @@ def test_a_projector_that_was_asleep_does_no_harm(world: World) -> None:
     last, mark = end(1)
     world.write([*records[600:], last])
     until(world.shows(mark))
-    time.sleep(1)
+    until(lambda: roles(world, sleeper, other) == ["active", "standby"])
     assert world.levels() == newest(records)
     assert sleeper.poll() is None
 
@@ -122,7 +127,7 @@ def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt
     records = history(300 * number)
     asleep = []
     for turn in range(number):
-        until(lambda: sorted(map(world.role, projectors)) == ["active", *["standby"] * (len(projectors) - 1)])
+        until(lambda: roles(world, *projectors) == ["active", *["standby"] * (len(projectors) - 1)])
         (reader,) = [one for one in projectors if world.role(one) == "active"]
         expected = newest(records[: 300 * (turn + 1) - 150])
         world.write(records[300 * turn : 300 * (turn + 1) - 150])
@@ -141,7 +146,8 @@ def test_a_standby_takes_over_within_ten_seconds(world: World, number: int, hurt
     last, mark = end(1)
     world.write([*records[300 * number - 150 :], last])
     until(world.shows(mark))
-    time.sleep(1)
+    alive = [*projectors, *(asleep if hurt == signal.SIGSTOP else ())]
+    until(lambda: roles(world, *alive) == ["active", *["standby"] * (len(alive) - 1)])
     assert world.levels() == newest(records)
 
 
