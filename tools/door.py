@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from answers import Answer, by_grpc, every_way, flag, header, status, told
+from answers import Answer, Mapper, by_grpc, every_way, flag, header, status, told
 from transcoding import MAX_REQUEST_BYTES
 
 from inventory.type.v1 import error_reason_pb2
@@ -48,6 +48,16 @@ def refusals() -> str:
 def sidecar_refusals() -> str:
     """Return envoy/generated/sidecar-refusals.json: how a sidecar answers for a service, by gRPC alone."""
     return json.dumps({"mappers": by_grpc([*CROWDED, *AWAY])}, indent=1) + "\n"
+
+
+def gateway_answers() -> list[Mapper]:
+    """Return how the gateway of the mesh answers by itself; which role a method asks for, it knows not."""
+    return every_way([UPGRADE, *_without_token(), *LIMITED, *NO_CALL, *AWAY, *OTHERWISE])
+
+
+def mesh_answers() -> list[Mapper]:
+    """Return how a sidecar of the mesh answers for a service: by gRPC, which every call is by then."""
+    return by_grpc([*_not_admitted(), *LIMITED, *AWAY])
 
 
 # To come again after, in seconds: buckets fill within one; room is made sooner, and so is a way around.
@@ -127,12 +137,38 @@ OTHERWISE = [
 ]
 
 
+_REFUSED = status(HTTPStatus.FORBIDDEN)
+
+
 def _not_admitted() -> Iterator[Answer]:
     """Yield what answers to those who do not prove who they are, or may not call the method."""
-    refused = status(HTTPStatus.FORBIDDEN)
+    yield from _anonymous()
+    for path in sorted(ACCESS):
+        yield Answer([_REFUSED, header(":path", string_match={"exact": path})], permission_denied(path))
+    yield NO_METHOD
+    yield from _bad_tokens()
+
+
+def _without_token() -> Iterator[Answer]:
+    """Yield what answers where whoever brings a good token is let in, whatever its roles."""
+    yield from _anonymous()
+    # It does not say who has it, or what is brought is no token at all.
+    some = header(":path", string_match={"prefix": "/inventory."})
+    yield Answer([_REFUSED, some], _MISSING, HTTPStatus.UNAUTHORIZED)
+    yield NO_METHOD
+    yield from _bad_tokens()
+
+
+_MISSING = unauthenticated("missing", "the call brings no token, and no certificate that is known")
+NO_METHOD = Answer(
+    [_REFUSED], CallError(error_reason_pb2.ERROR_REASON_PERMISSION_DENIED, "nobody has such a method")
+)
+
+
+def _anonymous() -> Iterator[Answer]:
     # Envoy says 403 to a token for others.
     others = unauthenticated("claims", "the token is refused: claims")
-    yield Answer([refused, told("jwt_authn")], others, HTTPStatus.UNAUTHORIZED)
+    yield Answer([_REFUSED, told("jwt_authn")], others, HTTPStatus.UNAUTHORIZED)
     anonymous = [
         header("authorization", present_match=True, invert_match=True),
         *(
@@ -144,13 +180,10 @@ def _not_admitted() -> Iterator[Answer]:
             for name in WORKLOADS
         ),
     ]
-    missing = unauthenticated("missing", "the call brings no token, and no certificate that is known")
-    yield Answer([refused, *anonymous], missing, HTTPStatus.UNAUTHORIZED)
-    for path in sorted(ACCESS):
-        yield Answer([refused, header(":path", string_match={"exact": path})], permission_denied(path))
-    yield Answer(
-        [refused], CallError(error_reason_pb2.ERROR_REASON_PERMISSION_DENIED, "nobody has such a method")
-    )
+    yield Answer([_REFUSED, *anonymous], _MISSING, HTTPStatus.UNAUTHORIZED)
+
+
+def _bad_tokens() -> Iterator[Answer]:
     for said, cause in CAUSES.items():
         error = unauthenticated(cause, f"the token is refused: {cause}")
         yield Answer([status(HTTPStatus.UNAUTHORIZED), told(said)], error)

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import door
 import mesh_limits
+import mesh_refusals
+import mesh_ways
 import openapi
 import transcoding
 
@@ -132,8 +134,12 @@ OUTPUTS = {
     "docs/openapi.json": openapi.document,
     "docs/roles.md": roles_page,
     "istio/gateway/limits.yaml": mesh_limits.gateway,
+    "istio/gateway/origins.yaml": mesh_ways.origins,
+    "istio/gateway/refusals.yaml": mesh_refusals.gateway,
+    "istio/gateway/ways-in.yaml": mesh_ways.ways_in,
     "istio/generated/authorization-policies.yaml": authorization_policies,
     "istio/services/limits.yaml": mesh_limits.services,
+    "istio/services/refusals.yaml": mesh_refusals.services,
 }
 
 

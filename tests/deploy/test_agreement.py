@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from string import Template
 from urllib.parse import urlsplit
 
 import pytest
@@ -220,6 +221,35 @@ def test_every_method_has_a_policy_at_the_workload_that_serves_it(manifests: lis
         assert {role_named(role) for role in granted[path]} == access.roles, path
 
 
+def test_the_gateway_takes_the_ways_in_of_the_edge(manifests: list[Manifest]) -> None:
+    template = Template((ROOT / "envoy" / "edge.yaml").read_text())
+    text = template.substitute(dict.fromkeys(template.get_identifiers(), "made"))
+    (listener,) = yaml.safe_load(text)["static_resources"]["listeners"]
+    edge = listener["filter_chains"][0]["filters"][0]["typed_config"]
+    names = [one["name"] for one in edge["http_filters"] if one != "made"]
+    # Those that Istio makes of its own kinds are not taken.
+    istio = {"envoy.filters.http.jwt_authn", "envoy.filters.http.rbac", "envoy.filters.http.router"}
+    ours = [name for name in names if name not in istio]
+    found = [
+        found
+        for found in of_kind(manifests, "EnvoyFilter")
+        if found["metadata"]["namespace"] == "istio-ingress"
+    ]
+    (ways,) = (one["spec"] for one in found if one["metadata"]["name"] == "ways-in")
+    inserted = [
+        patch["patch"]["value"]["name"]
+        for patch in ways["configPatches"]
+        if patch["applyTo"] == "HTTP_FILTER" and "value" in patch["patch"]
+    ]
+    assert inserted == ours
+    # The first of all is the one that is put first last.
+    assert ways["priority"] > max(one["spec"].get("priority", 0) for one in found if one["spec"] is not ways)
+    # An installation names the origins whose pages may call; nobody else does.
+    (origins,) = (one["spec"]["configPatches"] for one in found if one["metadata"]["name"] == "origins")
+    (policy,) = origins[0]["patch"]["value"]["typed_per_filter_config"].values()
+    assert policy["allow_origin_string_match"] == []
+
+
 def test_every_service_of_the_contracts_has_a_route(manifests: list[Manifest]) -> None:
     prefixes = [
         match["uri"]["prefix"]
@@ -325,5 +355,12 @@ def test_proxies_send_what_they_refuse_to_its_receiver(manifests: list[Manifest]
     for one in sent:
         (log,) = one["spec"]["accessLogging"]
         assert log["providers"] == [{"name": provider["name"]}]
+    # What is no refusal at the edge is none at the gateway.
+    at_edge = re.search(
+        r"expression: \"(!\(response.code_details in .*)\"", (ROOT / "envoy/edge.yaml").read_text()
+    )
+    assert at_edge is not None
+    (gateway,) = (one for one in sent if one["metadata"]["namespace"] == "istio-ingress")
+    assert gateway["spec"]["accessLogging"][0]["filter"]["expression"] == at_edge[1]
     (rule,) = named(manifests, "AuthorizationPolicy", "audit")["spec"]["rules"]
     assert rule["to"][0]["operation"]["paths"] == [f"/{REFUSALS}/Export"]

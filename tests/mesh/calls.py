@@ -11,24 +11,20 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 import grpc
+from google.rpc import error_details_pb2, status_pb2
 
 SECONDS = 10.0
-REFUSED_BY_MESH = "RBAC: access denied"
 
 
 class Outcome(NamedTuple):
-    """How a call has ended: the name of its status, and its message."""
+    """How a call has ended: the name of its status, its message, and the reason in its details."""
 
     status: str
     message: str
-
-    @property
-    def refused_by_mesh(self) -> bool:
-        """Whether it was a proxy that did not let the caller in."""
-        return self == Outcome("PERMISSION_DENIED", REFUSED_BY_MESH)
+    reason: str = ""
 
 
 def call(
@@ -46,9 +42,19 @@ def call(
     try:
         next(answers, None)
     except grpc.RpcError as error:
-        return Outcome(error.code().name, error.details() or "")
+        return Outcome(error.code().name, error.details() or "", _reason(error))
     answers.cancel()
     return Outcome("OK", "")
+
+
+def _reason(error: grpc.RpcError) -> str:
+    info = error_details_pb2.ErrorInfo()
+    trailers: Any = error.trailing_metadata() or ()
+    packed = dict(trailers).get("grpc-status-details-bin", b"")
+    for detail in status_pb2.Status.FromString(packed).details:
+        if detail.Unpack(info):
+            return str(info.reason)
+    return ""
 
 
 class Inside:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import shutil
+import ssl
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.mesh import builds
 from tests.mesh.network import networks
-from tests.mesh.world import World, running_world
+from tests.mesh.world import PUBLIC, World, running_world
 from tests.stack_fixture import running_stack
 
 SKIP = "INVENTORY_MESH_SKIP"
@@ -46,6 +48,24 @@ def world() -> Iterator[World]:
         running_world(programs, stack, Path(folder)) as running,
     ):
         yield running
+
+
+@pytest.fixture(scope="session")
+def web(world: World) -> Iterator[httpx.Client]:
+    """Give a client of the gateway by HTTP/1.1, without a token."""
+
+    def name(request: httpx.Request) -> None:
+        request.extensions["sni_hostname"] = PUBLIC
+
+    with httpx.Client(
+        base_url=f"https://{world.gateway.address}:8443",
+        headers={"host": PUBLIC},
+        verify=ssl.create_default_context(cafile=str(world.authority)),
+        event_hooks={"request": [name]},
+        timeout=30,
+        trust_env=False,
+    ) as client:
+        yield client
 
 
 def install_missing() -> None:

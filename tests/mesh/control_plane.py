@@ -13,7 +13,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from tests.deploy.manifests import Manifest, kubectl
+from tests.deploy.manifests import ROOT, Manifest, kubectl
 from tests.mesh.builds import Programs
 from tests.mesh.network import CONTROL, CONTROL_ADDRESS, inside, run
 from tests.mesh.processes import Processes, answers, wait_for
@@ -21,6 +21,7 @@ from tests.mesh.processes import Processes, answers, wait_for
 API = "https://127.0.0.1:6443"
 SYSTEM = "istio-system"
 SERVICE_NETWORK = "10.202.0.0/16"
+MESH = ROOT / "istio" / "mesh.yaml"
 ISTIOD = f"istiod.{SYSTEM}.svc"
 
 
@@ -61,11 +62,14 @@ class ControlPlane:
         for definitions in (self._programs.istio / "crds.yaml", self._programs.cloudnative_pg / "crds"):
             self.kubectl("apply", "--server-side", "-f", str(definitions))
         self.kubectl("wait", "--for=condition=established", "--timeout=120s", "crd", "--all")
+        mesh = self._folder / "mesh.yaml"
+        mesh.write_text(yaml.safe_dump(yaml.safe_load(MESH.read_text())["meshConfig"]))
         self._start(
             "istiod",
             [
                 str(self._programs.istio / "pilot-discovery"),
                 "discovery",
+                f"--meshConfig={mesh}",
                 f"--kubeconfig={self._config}",
                 f"--grpcAddr={CONTROL_ADDRESS}:15010",
                 f"--secureGRPCAddr={CONTROL_ADDRESS}:15012",

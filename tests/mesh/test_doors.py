@@ -19,6 +19,9 @@ from tests.mesh.world import ADD_STOCK, GET_LEVEL, OURS, PORT, World
 ROLES = [role_name(role) for role in Role.values() if role != Role.ROLE_UNSPECIFIED]
 CREATE_ITEM = "/inventory.command.v1.ItemCommandService/CreateItem"
 RESERVE = "/inventory.command.v1.ReservationCommandService/ReserveStock"
+MISSING = Outcome(
+    "UNAUTHENTICATED", "the call brings no token, and no certificate that is known", "UNAUTHENTICATED"
+)
 WATCH = "/inventory.query.v1.StockQueryService/WatchStock"
 
 
@@ -51,11 +54,12 @@ def stranger(world: World) -> Iterator[Inside]:
 def test_each_role_calls_exactly_its_own_methods(world: World, role: str) -> None:
     # It has stepped up: what asks for that, is asked.
     token = world.token(roles=[role], auth_time=int(time.time()), amr=["mfa"])
+    before, refused = world.denied, 0
     for method, access in ACCESS.items():
         outcome = world.call(method, token)
-        allowed = role_named(role) in access.roles
-        assert outcome.refused_by_mesh is not allowed, (method, outcome)
-        if not allowed:
+        if role_named(role) not in access.roles:
+            refused += 1
+            assert outcome.status == outcome.reason == "PERMISSION_DENIED", (method, outcome)
             continue
         # Let in, it is the service that has answered, to a request of nothing; the pipeline's pod has none.
         expected = (
@@ -69,6 +73,8 @@ def test_each_role_calls_exactly_its_own_methods(world: World, role: str) -> Non
         if method.endswith("/StreamStock") or method == WATCH:
             expected |= {"DEADLINE_EXCEEDED"}
         assert outcome.status in expected, (method, outcome)
+    # Each by a proxy: the service has not been asked.
+    assert world.denied - before == refused
 
 
 def test_a_command_comes_through_and_what_it_made_is_found(world: World) -> None:
@@ -80,7 +86,7 @@ def test_a_command_comes_through_and_what_it_made_is_found(world: World) -> None
 
 def test_who_brings_no_token_is_refused_at_the_gateway(world: World) -> None:
     before = world.query.counters.get("http.inbound_0.0.0.0_50051;.downstream_rq_total", 0)
-    assert world.call(GET_LEVEL).refused_by_mesh
+    assert world.call(GET_LEVEL) == MISSING
     assert world.query.counters.get("http.inbound_0.0.0.0_50051;.downstream_rq_total", 0) == before
 
 
@@ -95,15 +101,20 @@ def test_who_brings_no_token_is_refused_at_the_gateway(world: World) -> None:
     ids=["expired", "for others", "of another issuer", "not yet"],
 )
 def test_a_token_that_is_no_good_is_refused(world: World, claims: dict[str, object]) -> None:
+    before = world.denied
     outcome = world.call(GET_LEVEL, world.token(roles=["administrator"], **claims))
-    assert outcome.status in {"UNAUTHENTICATED", "PERMISSION_DENIED"}
-    assert "Jwt" in outcome.message or outcome.refused_by_mesh
+    assert outcome.status == outcome.reason == "UNAUTHENTICATED"
+    assert outcome.message.startswith("the token is refused: ")
+    # As soon as it is looked at, before anybody asks what is in it.
+    assert world.denied == before
 
 
 def test_a_forged_token_is_refused(world: World) -> None:
     forger = ECKey.generate_key("P-256", {"kid": str(world.issuer.elliptic.kid), "use": "sig"})
     forged = world.issuer.token(forger, iss=world.token_issuer, roles=["administrator"])
-    assert world.call(GET_LEVEL, forged) == Outcome("UNAUTHENTICATED", "Jwt verification fails")
+    assert world.call(GET_LEVEL, forged) == Outcome(
+        "UNAUTHENTICATED", "the token is refused: signature", "UNAUTHENTICATED"
+    )
     head, _, signature = world.token(roles=["viewer"]).rpartition(".")
     other_head, _, _ = world.token(roles=["administrator"]).rpartition(".")
     assert head != other_head
@@ -112,26 +123,35 @@ def test_a_forged_token_is_refused(world: World) -> None:
 
 def test_a_forged_header_makes_nobody_of_anybody(world: World) -> None:
     header = f"By=spiffe://cluster.local/ns/{OURS}/sa/command;URI=spiffe://cluster.local/ns/{OURS}/sa/order-service"
-    assert world.call(RESERVE, x_forwarded_client_cert=header).refused_by_mesh
+    before = world.denied
+    assert world.call(RESERVE, x_forwarded_client_cert=header) == MISSING
     viewer = world.token(roles=["viewer"])
-    assert world.call(RESERVE, viewer, x_forwarded_client_cert=header).refused_by_mesh
+    refused = world.call(RESERVE, viewer, x_forwarded_client_cert=header)
+    assert refused.status == refused.reason == "PERMISSION_DENIED"
+    assert world.denied == before + 2
 
 
-def test_a_workload_calls_by_its_certificate_alone(order_service: Inside) -> None:
+def test_a_workload_calls_by_its_certificate_alone(world: World, order_service: Inside) -> None:
+    before, refused = world.denied, 0
     for method, access in ACCESS.items():
         if not method.startswith("/inventory.command."):
             continue
         outcome = order_service.call(method)
         allowed = Role.ROLE_ORDER_SERVICE in access.roles
-        assert outcome.refused_by_mesh is not allowed, (method, outcome)
+        refused += not allowed
+        assert (outcome.reason == "PERMISSION_DENIED") is not allowed, (method, outcome)
         # The service knows it, too: by the certificate that the sidecar has seen.
         assert outcome.status != "UNAUTHENTICATED", (method, outcome)
+    assert world.denied - before == refused
 
 
-def test_a_workload_that_nobody_knows_is_refused(stranger: Inside) -> None:
+def test_a_workload_that_nobody_knows_is_refused(world: World, stranger: Inside) -> None:
+    before = world.denied
+    assert stranger.call(RESERVE) == MISSING
     header = f"URI=spiffe://cluster.local/ns/{OURS}/sa/order-service"
-    assert stranger.call(RESERVE).refused_by_mesh
-    assert stranger.call(RESERVE, metadata=[("x-forwarded-client-cert", header)]).refused_by_mesh
+    # It does not leave its own pod.
+    assert stranger.call(RESERVE, metadata=[("x-forwarded-client-cert", header)]) == MISSING
+    assert world.denied == before + 2
 
 
 def test_a_token_opens_from_within_too(world: World, stranger: Inside) -> None:

@@ -49,7 +49,7 @@ def test_it_lists_and_describes_for_an_operator_and_for_nobody_else(grpcurl: Cal
     assert "rpc GetItem ( .inventory.query.v1.GetItemRequest )" in described.stdout, described
     refused = grpcurl(["viewer"], "list")
     assert refused.returncode != 0
-    assert "RBAC: access denied" in refused.stderr
+    assert "is not for the caller's roles" in refused.stderr
 
 
 def test_it_commands_and_asks(grpcurl: Call) -> None:

@@ -131,7 +131,7 @@ def test_each_caller_has_a_bucket_of_its_own(world: World) -> None:
     (own,) = (
         found
         for found in of_kind(world.manifests, "EnvoyFilter")
-        if found["metadata"]["namespace"] == INGRESS
+        if (found["metadata"]["namespace"], found["metadata"]["name"]) == (INGRESS, "limits")
     )
     limits = deepcopy(own)
     counted = [

@@ -53,6 +53,7 @@ class World:
     query: Pod
     canary: Pod
     pipeline: Pod
+    audit: Pod
     channel: grpc.Channel
     authority: Path
 
@@ -73,6 +74,14 @@ class World:
         if token is not None:
             metadata.append(("authorization", f"Bearer {token}"))
         return call(self.channel, method, metadata=metadata, request=request)
+
+    @property
+    def denied(self) -> int:
+        """How many calls the proxies, and no service, have refused by policy."""
+        pods = (self.gateway, self.command, self.query, self.canary, self.pipeline)
+        return sum(
+            count for pod in pods for name, count in pod.counters.items() if name.endswith(".rbac.denied")
+        )
 
     def wait_until_reached(self, method: str) -> None:
         """Wait until the service answers a call of nothing as it should."""
@@ -110,9 +119,13 @@ class World:
     def _own(self, name: str) -> dict[str, str]:
         """Return what a secret would say, and what of production is not there."""
         prefix = f"INVENTORY_{name.upper()}_"
-        database = self.stack.postgres_url(name).replace(
+        role = "refusals" if name == "audit" else name
+        database = self.stack.postgres_url(role).replace(
             self.stack.home.ports.address("postgres"), f"{POSTGRES}:5432"
         )
+        if name == "audit":
+            # What a test before has had refused is not counted with what the next one has.
+            return {f"{prefix}DATABASE_URL": database, f"{prefix}WINDOW_SECONDS": "0.2"}
         keys = {f"{prefix}DATABASE_URL": database, f"{prefix}IDENTITY_JWKS": str(self.issuer.file)}
         if name == "command":
             return {**keys, f"{prefix}INTAKE_BOOTSTRAP_SERVERS": ""}
@@ -151,7 +164,7 @@ def running_world(programs: Programs, stack: RunningStack, folder: Path) -> Iter
         pods = Pods(programs, processes, control, _hosts(control))
         templates = {
             name: pod_of(named(manifests, "Deployment", name))
-            for name in ("gateway", "command", "query", "query-canary", "pipeline")
+            for name in ("gateway", "command", "query", "query-canary", "pipeline", "audit")
         }
         made = {
             name.removeprefix("query-"): pods.start(name, INGRESS if name == "gateway" else OURS, template)
@@ -162,6 +175,7 @@ def running_world(programs: Programs, stack: RunningStack, folder: Path) -> Iter
                 _endpoints("command", OURS, PORT, "grpc", made["command"]),
                 _endpoints("query", OURS, PORT, "grpc", made["query"], made["canary"]),
                 _endpoints("pipeline", OURS, PORT, "grpc", made["pipeline"]),
+                _endpoints("audit", OURS, PORT, "grpc", made["audit"]),
             ]
         )
         channel = grpc.secure_channel(
@@ -171,7 +185,7 @@ def running_world(programs: Programs, stack: RunningStack, folder: Path) -> Iter
         )
         ending.callback(channel.close)
         world = World(control, pods, issuer, stack, manifests, channel=channel, authority=authority, **made)
-        for name in ("command", "query", "canary"):
+        for name in ("audit", "command", "query", "canary"):
             world.serve(name)
         for method in (ADD_STOCK, GET_LEVEL):
             world.wait_until_reached(method)

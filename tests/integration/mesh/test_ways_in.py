@@ -16,15 +16,14 @@ import grpc
 import httpx
 import pytest
 from google.api import annotations_pb2
-from google.protobuf import json_format
 from google.protobuf.descriptor import MethodDescriptor
-from google.rpc import error_details_pb2, status_pb2
 
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name
 from serving.contracts import SERVICES
 from tests.installed import installed
 from tests.integration.mesh.conftest import ORIGIN
+from tests.refusals import reason
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
@@ -52,17 +51,6 @@ async def web(mesh: RunningStack) -> AsyncIterator[httpx.AsyncClient]:
 
 def signed(mesh: RunningStack, *roles: str) -> dict[str, str]:
     return dict(mesh.metadata("web", *roles))
-
-
-def reason(answer: httpx.Response) -> str:
-    """Return the reason of the ErrorInfo in a body, which must be a google.rpc.Status in JSON."""
-    assert answer.headers["content-type"] == "application/json", answer.text
-    status = json_format.Parse(answer.text, status_pb2.Status())
-    info = error_details_pb2.ErrorInfo()
-    assert status.details, answer.text
-    assert status.details[0].Unpack(info)
-    assert info.domain == "inventory"
-    return str(info.reason)
 
 
 async def test_a_command_and_a_query_by_json(mesh: RunningStack, web: httpx.AsyncClient) -> None:
