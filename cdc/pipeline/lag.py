@@ -17,17 +17,17 @@ class Lags:
     """Asks for positions and ends. Every method blocks, `timeout` seconds for each question at most."""
 
     def __init__(self, bootstrap_servers: str, topic: str, timeout: float) -> None:
-        connection = {
+        self._connection = {
             "bootstrap.servers": bootstrap_servers,
             "logger": logging.getLogger("librdkafka"),
             "reconnect.backoff.max.ms": 1000,
         }
         self._topic = topic
         self._timeout = timeout
-        self._admin = AdminClient(connection)
+        self._admin = AdminClient(self._connection)
         # Reads nothing and joins no group: it is the one who can be asked for the ends.
         self._consumer = Consumer(
-            {**connection, "group.id": "inventory.pipeline", "isolation.level": "read_uncommitted"}
+            {**self._connection, "group.id": "inventory.pipeline", "isolation.level": "read_uncommitted"}
         )
 
     def ask(self) -> None:
@@ -42,7 +42,10 @@ class Lags:
                 one.partition: self._consumer.get_watermark_offsets(one, self._timeout)[1]
                 for one in partitions
             }
-            return {group: self._behind(group, partitions, ends) for group in groups}
+            # Of its own for every question: one that has asked before a broker was killed may ask in vain
+            # long after the broker is back, while a new one is answered.
+            admin = AdminClient(self._connection)
+            return {group: self._behind(admin, group, partitions, ends) for group in groups}
         except KafkaException as error:
             raise BrokerUnavailableError(str(error)) from error
 
@@ -51,9 +54,9 @@ class Lags:
         self._consumer.close()
 
     def _behind(
-        self, group: str, partitions: list[TopicPartition], ends: dict[int, int]
+        self, admin: AdminClient, group: str, partitions: list[TopicPartition], ends: dict[int, int]
     ) -> list[PartitionLag]:
-        asked = self._admin.list_consumer_group_offsets(
+        asked = admin.list_consumer_group_offsets(
             [ConsumerGroupTopicPartitions(group, partitions)], request_timeout=self._timeout
         )
         behind = []
