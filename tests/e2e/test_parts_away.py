@@ -11,6 +11,7 @@ from uuid import uuid4
 import pytest
 
 from client import InventoryClient
+from inventory.admin.v1.pipeline_service_pb2 import GetPipelineStatusRequest
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest
@@ -110,3 +111,16 @@ async def test_a_view_of_which_the_commits_are_cut_off_tells_its_age(stack: Runn
         stack.wait_ready("connect")
     freshness = await shop.until(in_view)
     assert freshness.age.ToTimedelta() < timedelta(seconds=5)
+
+
+async def test_a_broker_that_is_back_is_told_as_back(stack: RunningStack) -> None:
+    async with stack.client("operator", timeout=20) as client:
+        for _ in range(3):
+            stack.kill("broker")
+            stack.wait_ready("broker")
+            deadline = time.monotonic() + 10
+            while "broker" in [
+                one.part for one in (await client.get_pipeline_status(GetPipelineStatusRequest())).unavailable
+            ]:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.2)
