@@ -11,7 +11,11 @@ from uuid import uuid4
 import pytest
 
 from client import InventoryClient
-from inventory.admin.v1.pipeline_service_pb2 import GetPipelineStatusRequest
+from inventory.admin.v1.pipeline_service_pb2 import (
+    READER_STATE_READING,
+    GetPipelineStatusRequest,
+    GetPipelineStatusResponse,
+)
 from inventory.command.v1.item_command_service_pb2 import CreateItemRequest
 from inventory.command.v1.location_command_service_pb2 import CreateLocationRequest
 from inventory.command.v1.stock_command_service_pb2 import AddStockRequest
@@ -83,6 +87,22 @@ def in_view(freshness: pb.Freshness) -> bool:
     return freshness.source != pb.SOURCE_DATABASE and not freshness.degraded
 
 
+async def test_a_broker_that_is_back_is_told_as_back(stack: RunningStack) -> None:
+    async with stack.client("operator", timeout=20) as client:
+
+        async def until(wanted: Callable[[GetPipelineStatusResponse], bool], seconds: float) -> None:
+            deadline = time.monotonic() + seconds
+            while not wanted(status := await client.get_pipeline_status(GetPipelineStatusRequest())):
+                assert time.monotonic() < deadline, status
+                await asyncio.sleep(0.2)
+
+        for _ in range(3):
+            stack.kill("broker")
+            stack.wait_ready("broker")
+            await until(lambda status: "broker" not in [one.part for one in status.unavailable], 10)
+        await until(lambda status: all(one.state == READER_STATE_READING for one in status.readers), PATIENCE)
+
+
 @pytest.mark.parametrize("part", ["valkey", "broker", "connect"])
 async def test_what_is_written_is_read_while_a_part_is_away(
     stack: RunningStack, shop: Shop, part: str
@@ -111,16 +131,3 @@ async def test_a_view_of_which_the_commits_are_cut_off_tells_its_age(stack: Runn
         stack.wait_ready("connect")
     freshness = await shop.until(in_view)
     assert freshness.age.ToTimedelta() < timedelta(seconds=5)
-
-
-async def test_a_broker_that_is_back_is_told_as_back(stack: RunningStack) -> None:
-    async with stack.client("operator", timeout=20) as client:
-        for _ in range(3):
-            stack.kill("broker")
-            stack.wait_ready("broker")
-            deadline = time.monotonic() + 10
-            while "broker" in [
-                one.part for one in (await client.get_pipeline_status(GetPipelineStatusRequest())).unavailable
-            ]:
-                assert time.monotonic() < deadline
-                await asyncio.sleep(0.2)
