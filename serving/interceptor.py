@@ -42,12 +42,14 @@ __all__ = ["CallInterceptor", "CallLimits", "remaining"]
 # Our own services; health and reflection answer however busy those are.
 OWN_METHODS = "/inventory."
 FIRST_MESSAGE_SECONDS = 5.0
+WORKING_SHARE = 0.95
+"""How much of its time a call may work: the rest is for the answer, and why there is none."""
 
 _deadline: ContextVar[float] = ContextVar("deadline")
 
 
 def remaining() -> float:
-    """Return the seconds that the call being handled has left, 0 when none.
+    """Return the seconds that the call being handled has left for its work, 0 when none.
 
     Raises LookupError outside a call, and in a stream whose caller set no deadline.
     """
@@ -73,7 +75,8 @@ class CallInterceptor(WrappingInterceptor):
       call's time: the part was given up. Any other exception is logged under a new error id,
       and the caller learns that id alone.
     - A call gets the caller's deadline, at most `max_deadline`, or else `default_deadline`; when it has
-      passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED.
+      passed the handler is cancelled and the call ends with DEADLINE_EXCEEDED. What it waits for it gives up
+      somewhat earlier (see `remaining`), so that its caller learns why.
     - A request that is no message of its method is INVALID_FIELD, to those alone who may call that.
     - Every call that is refused leaves an entry with the `recorder`; so does every one of the methods
       `audited` that is answered, and those are refused while the recorder has no room.
@@ -140,7 +143,8 @@ class CallInterceptor(WrappingInterceptor):
             # None when the caller set no deadline, whatever the annotation says.
             asked = cast("float | None", context.time_remaining())
             seconds = default if asked is None else min(asked, cap)
-            _deadline.set(started + seconds)  # each call runs in its own task, so in its own context
+            # Each call runs in its own task, so in its own context.
+            _deadline.set(started + WORKING_SHARE * seconds)
             come_from(lambda: _origin(context))
             keep_with(self._recorder)
             if self._running >= max_concurrent:
@@ -156,7 +160,7 @@ class CallInterceptor(WrappingInterceptor):
                     # 8 us, four times the rest of this function.
                     response = await behaviour(request, context)
                 else:
-                    response = await _within(remaining(), behaviour(request, context))
+                    response = await _within(started + seconds - monotonic(), behaviour(request, context))
             except asyncio.CancelledError:
                 self._log.info("call cancelled", method=method, seconds=round(monotonic() - started, 6))
                 raise
@@ -181,7 +185,7 @@ class CallInterceptor(WrappingInterceptor):
             started = monotonic()
             asked = cast("float | None", context.time_remaining())
             if asked is not None:  # gRPC keeps it
-                _deadline.set(started + asked)
+                _deadline.set(started + WORKING_SHARE * asked)
             come_from(lambda: _origin(context))
             keep_with(self._recorder)
             if counted and self._running >= self._limits.max_concurrent:

@@ -33,8 +33,6 @@ Member_co = TypeVar("Member_co", covariant=True)
 
 RETRY_AFTER = 0.5
 """Seconds after which a refused or failed command may be tried again."""
-WORKING_SHARE = 0.95
-"""How much of a call's time its command may take: the rest is for the answer, and why there is none."""
 
 
 def call_error(refusal: Refusal, **more: str) -> CallError:
@@ -68,7 +66,7 @@ async def carry_out(batcher: Batcher, submission: Submission) -> list[Verdict]:
 
 def _working_time() -> float:
     try:
-        return WORKING_SHARE * remaining()
+        return remaining()
     except LookupError:  # on behalf of no call: as long as the lane allows
         return math.inf
 

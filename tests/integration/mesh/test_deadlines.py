@@ -29,7 +29,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
 DEFAULT, OWN, LONGEST = 1.0, 2.0, 3.0
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
-# Of its time, a command leaves some for the answer.
+# Of its time, a call leaves some for the answer.
 EARLY = 0.1
 AGES = 60
 SKU, PLACE = "LATE-1", "LATE"
@@ -143,22 +143,13 @@ async def test_who_sets_no_deadline_or_too_long_a_one_has_the_services(
         assert (1 - EARLY) * seconds <= ended.seconds < seconds + DEFAULT
 
 
-@pytest.mark.parametrize(
-    ("way", "call", "why"),
-    [
-        # A command leaves time to say so itself.
-        (by_grpc, COMMAND, "DEADLINE_EXCEEDED"),
-        (by_json, COMMAND, "DEADLINE_EXCEEDED"),
-        # Of a query, gRPC says it. A caller by gRPC would not wait for it.
-        (by_json, QUERY, ""),
-    ],
-    ids=["command by gRPC", "command by JSON", "query by JSON"],
-)
-async def test_the_service_knows_the_deadline_of_its_caller(
-    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message], why: str
+@pytest.mark.parametrize("way", [by_grpc, by_json])
+@pytest.mark.parametrize("call", [COMMAND, QUERY], ids=["command", "query"])
+async def test_the_service_knows_the_deadline_of_its_caller_and_leaves_time_to_say_why(
+    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message]
 ) -> None:
     ended = await way(hurried)(*call, OWN)
-    assert ended[:2] == (LATE, why)
+    assert ended[:2] == (LATE, "DEADLINE_EXCEEDED")
     assert (1 - EARLY) * OWN <= ended.seconds < LONGEST * (1 - EARLY)
 
 

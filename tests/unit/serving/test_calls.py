@@ -126,6 +126,17 @@ async def test_who_is_given_up_when_the_time_is_over_has_not_failed() -> None:
     assert error_info(failed.value).reason == "DEADLINE_EXCEEDED"
 
 
+async def test_who_waits_no_longer_than_it_may_tells_a_waiting_caller_why() -> None:
+    async def wait(_request: object, _context: object) -> pb2.GetItemResponse:
+        await asyncio.sleep(remaining())
+        raise BackendError("not answered in time")
+
+    async with running(wait) as service:
+        with pytest.raises(grpc.aio.AioRpcError) as failed:
+            await service.catalog.GetItem(REQUEST, timeout=2)
+    assert error_info(failed.value).reason == "DEADLINE_EXCEEDED"
+
+
 async def test_at_the_callers_own_deadline_the_handler_is_cancelled() -> None:
     cancelled = asyncio.Event()
 
