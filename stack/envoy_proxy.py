@@ -76,6 +76,7 @@ def prepare_edge(home: Home) -> None:
         "issuer": f"http://{home.ports.address('issuer')}",
         "issuer_port": home.ports["issuer"],
         "audience": AUDIENCE,
+        "claims": limits.STACK_CLAIMS,
         # Of JSON, all is YAML.
         **{name: _one_line(TEMPLATES / "generated" / f"{name}.json") for name in GENERATED},
         "origins": json.dumps([{"exact": origin} for origin in origins()]),

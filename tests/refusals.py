@@ -13,7 +13,12 @@ from google.rpc import error_details_pb2, status_pb2
 def reason(answer: httpx.Response) -> str:
     """Return the reason of the ErrorInfo in a body, which must be a google.rpc.Status in JSON."""
     assert answer.headers["content-type"] == "application/json", answer.text
-    return _reason(json_format.Parse(answer.text, status_pb2.Status()))
+    return body_reason(answer.content)
+
+
+def body_reason(body: bytes) -> str:
+    """Return the reason of the ErrorInfo in a google.rpc.Status in JSON."""
+    return _reason(json_format.Parse(body, status_pb2.Status()))
 
 
 def web_reason(headers: Mapping[str, str]) -> str:

@@ -170,7 +170,8 @@ def _anonymous() -> Iterator[Answer]:
     others = unauthenticated("claims", "the token is refused: claims")
     yield Answer([_REFUSED, told("jwt_authn")], others, HTTPStatus.UNAUTHORIZED)
     anonymous = [
-        header("authorization", present_match=True, invert_match=True),
+        # Of another scheme, it is no token either.
+        header("authorization", string_match={"prefix": "Bearer "}, invert_match=True),
         *(
             header(
                 "x-forwarded-client-cert",

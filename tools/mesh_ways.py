@@ -11,18 +11,16 @@ import transcoding
 import yaml
 from mesh_filters import GATEWAY, MANAGER, Patch, envoy_filter, http_filter, manager
 
-from stack.limits import TOKEN_FILTER
+from stack.limits import ISTIO_CLAIMS, TOKEN_FILTER
 
 EDGE = Path(__file__).resolve().parent.parent / "envoy" / "edge.yaml"
 SOURCE = "envoy/edge.yaml"
 SERVED = {"gateway": "istio-ingress/inventory"}
 CORS = "envoy.filters.http.cors"
-# What makes a call of whatever comes in, in the edge's order, all before a token is asked for.
-MAKE_CALLS = (
-    "envoy.filters.http.grpc_web",
-    "envoy.filters.http.buffer",
-    "envoy.filters.http.grpc_json_transcoder",
-)
+WEB = "envoy.filters.http.grpc_web"
+# What a body is held for depends on the token.
+BUFFER = "envoy.filters.http.buffer"
+TRANSCODER = "envoy.filters.http.grpc_json_transcoder"
 # What stands right before the router: the deadline of a caller, said again as it was.
 LAST = "envoy.filters.http.header_mutation"
 ROUTER = "envoy.filters.http.router"
@@ -56,7 +54,9 @@ def ways_in() -> str:
         # Istio's own asks for a token first; browsers bring none when they ask whether they may call.
         http_filter(GATEWAY, "REMOVE", beside=CORS),
         http_filter(GATEWAY, "INSERT_FIRST", filters[CORS]),
-        *(http_filter(GATEWAY, "INSERT_BEFORE", filters[name], beside=TOKEN_FILTER) for name in MAKE_CALLS),
+        http_filter(GATEWAY, "INSERT_BEFORE", filters[WEB], beside=TOKEN_FILTER),
+        http_filter(GATEWAY, "INSERT_AFTER", filters[BUFFER], beside=TOKEN_FILTER),
+        http_filter(GATEWAY, "INSERT_AFTER", filters[TRANSCODER], beside=BUFFER),
         http_filter(GATEWAY, "INSERT_BEFORE", filters[LAST], beside=ROUTER),
         _routes("HTTP_ROUTE", "INSERT_FIRST", _nowhere(json_route)),
     ]
@@ -76,7 +76,7 @@ def _edge() -> dict[str, Any]:
     """Return the edge's connection manager; what the stack alone would put in is a name in its place."""
     template = Template(EDGE.read_text())
     names = {name: name for name in template.get_identifiers()}
-    made = {"origins": "[]", "transcoder": json.dumps(transcoding.transcoder())}
+    made = {"claims": ISTIO_CLAIMS, "origins": "[]", "transcoder": json.dumps(transcoding.transcoder())}
     (listener,) = yaml.safe_load(template.substitute(names | made))["static_resources"]["listeners"]
     (chain,) = listener["filter_chains"]
     (found,) = (one["typed_config"] for one in chain["filters"] if one["name"] == MANAGER)

@@ -16,6 +16,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from audit.receiver.addresses import method_at
 from inventory.type.v1 import error_reason_pb2
 from serving.access import ACCESS
 from serving.audit import MOST_CHARACTERS, Entry
@@ -37,6 +38,7 @@ ATTRIBUTES = frozenset(
         "status_details",  # a google.rpc.Status, as the caller gets it
         "subject",  # of the caller's token, if that is good
         "traceparent",
+        "verb",  # of HTTP
     }
 )
 """What is asked of the proxies."""
@@ -66,8 +68,8 @@ _OF_HTTP: Mapping[int, StatusCode] = {
 def refusal_in(record: LogRecord, now: datetime) -> Entry | None:
     """Return the entry for a call, None if it has not been refused.
 
-    A path that is no method of ours is not told: it may hold anything. Of the caller, only what it has proved
-    to the proxy is believed.
+    A path that is no method of ours, and no address of one, is not told: it may hold anything. Of the caller,
+    only what it has proved to the proxy is believed.
     """
     told = {one.key: one.value.string_value for one in record.attributes}
     told = {name: value for name, value in told.items() if value not in {"", "-"}}
@@ -84,7 +86,7 @@ def refusal_in(record: LogRecord, now: datetime) -> Entry | None:
     source, trace_id = origin_of(headers.items(), "")
     return Entry(
         _time(record, now),
-        path[1:] if path in ACCESS else "",
+        (path if path in ACCESS else method_at(told.get("verb", ""), path))[1:],
         verdict,
         (subject or identity)[:MOST_CHARACTERS],
         "token" if subject else "certificate" if identity else "none",

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import socket
+import ssl
 import struct
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
 from copy import deepcopy
+from http.client import HTTPSConnection
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,6 +21,7 @@ from google.api import annotations_pb2
 
 from serving.access import ACCESS
 from serving.contracts import SERVICES
+from tests import bodies
 from tests.browser import served, shown
 from tests.deploy.manifests import Manifest, of_kind
 from tests.installed import installed
@@ -154,6 +158,21 @@ def test_a_body_that_is_too_large_is_refused(world: World, web: httpx.Client) ->
     large = json.dumps({"sku": "LARGE", "name": "x" * BODY_LIMIT}).encode()
     refused = web.post("/v1/items", content=large, headers=signed(world, "planner"))
     assert told(refused) == (413, "REQUEST_TOO_LARGE")
+
+
+def test_a_body_is_held_for_those_alone_who_are_known(world: World) -> None:
+    trust = ssl.create_default_context(cafile=str(world.authority))
+
+    def connection() -> HTTPSConnection:
+        made = HTTPSConnection(PUBLIC, timeout=30)
+        raw = socket.create_connection((world.gateway.address, 8443), timeout=30)
+        made.sock = trust.wrap_socket(raw, server_hostname=PUBLIC)
+        return made
+
+    for said in ("", "Bearer x.y.z", "Basic bm9ib2R5Om5vdGhpbmc="):
+        assert bodies.refused(connection(), said) == (401, "UNAUTHENTICATED"), said
+    (known,) = signed(world, "viewer").values()
+    assert bodies.awaited(connection(), known) == (403, "PERMISSION_DENIED")
 
 
 def test_headers_have_caps(world: World, web: httpx.Client) -> None:

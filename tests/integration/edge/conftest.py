@@ -55,9 +55,14 @@ async def connected(
     edge: RunningStack, identity: str = ""
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """Connect by HTTP/1.1, as a workload or without a certificate."""
+    host, _, port = edge.edge.rpartition(":")
+    return await asyncio.open_connection(host, int(port), ssl=trusting(edge, identity), server_hostname=host)
+
+
+def trusting(edge: RunningStack, identity: str = "") -> ssl.SSLContext:
+    """Return the context of a workload, or of somebody without a certificate."""
     tls = edge.tls(identity)
     context = ssl.create_default_context(cafile=tls.ca)
     if tls.certificate:
         context.load_cert_chain(tls.certificate)
-    host, _, port = edge.edge.rpartition(":")
-    return await asyncio.open_connection(host, int(port), ssl=context, server_hostname=host)
+    return context

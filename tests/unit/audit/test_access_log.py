@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import yaml
+from google.api import annotations_pb2
 from google.protobuf.any_pb2 import Any
 from google.rpc import status_pb2
 from grpc import StatusCode
@@ -19,6 +20,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from audit.receiver.access_log import ATTRIBUTES, refusal_in
 from inventory.type.v1 import error_reason_pb2
+from serving.contracts import SERVICES
 from serving.errors import CallError
 from serving.identity import unauthenticated
 from stack.home import CHECKOUT
@@ -106,6 +108,46 @@ def test_paths_of_nobody_and_clocks_that_are_off_are_not_told() -> None:
         entry = refusal_in(record({"path": "/ann@example.com/x?token=y"}, began), NOW)
         assert entry is not None
         assert (entry.record_time, entry.method) == (NOW, "")
+
+
+@pytest.mark.parametrize(
+    ("verb", "address", "method"),
+    [
+        ("GET", "/v1/items", "query.v1.CatalogQueryService/ListItems"),
+        ("POST", "/v1/items", "command.v1.ItemCommandService/CreateItem"),
+        ("GET", "/v1/items/ann@example.com?page_size=2", "query.v1.CatalogQueryService/GetItem"),
+        ("GET", "/v1/items/A%2FB/stock/BER:1", "query.v1.StockQueryService/GetStockLevel"),
+        ("POST", "/v1/items/A:B:archive", "command.v1.ItemCommandService/ArchiveItem"),
+        ("GET", "/v1/stock:watch", "query.v1.StockQueryService/WatchStock"),
+    ],
+)
+def test_an_address_of_json_is_its_methods_and_nothing_else_is_told(
+    verb: str, address: str, method: str
+) -> None:
+    entry = refusal_in(record({"verb": verb, "path": address}), NOW)
+    assert entry is not None
+    assert entry.method == f"inventory.{method}"
+
+
+def test_every_address_of_json_is_its_own_methods() -> None:
+    for service in SERVICES:
+        for method in service.methods:
+            rule = method.GetOptions().Extensions[annotations_pb2.http]
+            verb = rule.WhichOneof("pattern")
+            if verb:
+                address = re.sub(r"\{[^}]*\}", "X:1", getattr(rule, verb))
+                entry = refusal_in(record({"verb": verb.upper(), "path": address}), NOW)
+                assert entry is not None
+                assert entry.method == f"{service.full_name}/{method.name}"
+
+
+@pytest.mark.parametrize(
+    ("verb", "address"), [("DELETE", "/v1/items"), ("GET", "/v1/nothing"), ("", "/v1/items"), ("GET", "/v1")]
+)
+def test_what_is_no_address_of_json_is_not_told(verb: str, address: str) -> None:
+    entry = refusal_in(record({"verb": verb, "path": address}), NOW)
+    assert entry is not None
+    assert entry.method == ""
 
 
 @pytest.mark.parametrize(
