@@ -11,7 +11,6 @@ import kubernetes_validate
 import pytest
 
 from tests.deploy.manifests import (
-    OVERLAYS,
     ROOT,
     WORKLOADS,
     Manifest,
@@ -27,12 +26,6 @@ from tests.deploy.manifests import (
 OTHERS = ("istio.io/", "cnpg.io/")
 # By the names of the containers that may run as they are: the injector fills the gateway's in.
 INJECTED = "istio-proxy"
-
-
-@pytest.fixture(scope="module", params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> list[Manifest]:
-    """Give everything that an overlay deploys."""
-    return overlay(request.param)
 
 
 def test_every_native_kind_is_what_kubernetes_defines(manifests: list[Manifest]) -> None:

@@ -77,7 +77,7 @@ def test_what_is_refused_of_json_is_one_entry_of_its_method(world: World, web: h
     expected = {
         nobody: Found(GET_LEVEL[1:], "UNAUTHENTICATED", "", "none", 1),
         role: Found(ADD_STOCK[1:], "PERMISSION_DENIED", "ann", "token", 1),
-        nowhere: Found("", "ADDRESS_NOT_FOUND", "", "none", 1),
+        nowhere: Found("", "ADDRESS_NOT_FOUND", "ann", "token", 1),
     }
     wait_for(
         "the entries",

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator
 
+import psycopg
 import pytest
 
 from tests.integration.command_svc.lanes import Processes, processes
+from tests.integration.command_svc.neighbour import Neighbour
 from tests.integration.command_svc.shop import Shop, open_shop
 from tests.integration.command_svc.story import Story
 from tests.midnight import pass_midnight
@@ -30,6 +32,14 @@ def database() -> Iterator[RunningStack]:
 async def shop(database: RunningStack) -> Shop:
     """Give a new item and two new places, without stock."""
     return await open_shop(database)
+
+
+@pytest.fixture
+async def neighbour(shop: Shop) -> AsyncIterator[Neighbour]:
+    """Give another user of the database; what it has not committed is undone."""
+    async with await psycopg.AsyncConnection.connect(shop.stack.postgres_url("owner")) as connection:
+        yield Neighbour(connection)
+        await connection.rollback()
 
 
 @pytest.fixture
