@@ -39,7 +39,7 @@ class Neighbour:
         """Return which of the levels nobody else has locked."""
         free = set()
         for key in keys:
-            cursor = await self._connection.execute(f"{_LOCK} SKIP _LOCKED", key)
+            cursor = await self._connection.execute(f"{_LOCK} SKIP LOCKED", key)
             if await cursor.fetchone() is not None:
                 free.add(key)
         await self._connection.rollback()
