@@ -157,6 +157,8 @@ def processes(token: str, count: int = PROCESSES) -> Iterator[Load]:
         process.start()
         pipes.append(ours)
         started.append(process)
+    for pipe in pipes:
+        pipe.recv()
     try:
         yield Load(pipes, [process.pid for process in started if process.pid])
     finally:
@@ -168,6 +170,8 @@ def processes(token: str, count: int = PROCESSES) -> Iterator[Load]:
 
 def _serve(pipe: Connection) -> None:
     os.setsid()
+    # Before that, whoever has the process give way would have its parent's whole session do so.
+    pipe.send(None)
     while (task := pipe.recv()) is not None:
         work, job = task
         try:

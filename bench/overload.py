@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,12 +19,14 @@ import typer
 import uvloop
 from rich.table import Table
 
-from bench import burst, shop
+from bench import burst, cpu, shop
 from bench.hops import PARTS
 from bench.load import Job, Load, Target, processes
 from bench.measurement import console
 from tests.stack_fixture import RunningStack, running_stack
 
+# Whose processor time is told: beside the load, the ways of a command.
+WAYS = {"service": "command", "database": "postgres", "sidecar": "command-sidecar", "edge": "edge"}
 # As many as are never shed.
 CALLERS = 16
 TIMES = (1, 2.5, 10)
@@ -40,10 +43,13 @@ async def measure(stack: RunningStack, load: Load, seconds: float) -> bool:
         *("refused", "failed", "not sent", "ledger"),
         title=f"bursts of {seconds:g} s, of {steady.rate:,.0f} AddStock/s ({CALLERS} callers)",
     )
+    parts = {part: [stack.pid(name)] for part, name in WAYS.items()} | {"load": load.pids}
+    cores = Table("times", *parts, "others", title="cores in use")
     kept = True
     for times in TIMES:
-        name, begin = f"overload.{times}", datetime.now(UTC)
+        name, begin, before = f"overload.{times}", datetime.now(UTC), cpu.usage(parts)
         outcome = await asyncio.to_thread(burst.run, load, name, target, times * steady.rate, seconds)
+        used = cpu.usage(parts).since(before)
         faults = burst.faults(stack.postgres_url("query"), name, outcome)
         kept = kept and not faults
         at_edge = sorted(_durations(stack, begin))
@@ -59,9 +65,13 @@ async def measure(stack: RunningStack, load: Load, seconds: float) -> bool:
             f"{outcome.held_back:,}",
             ", ".join(faults) or "each exactly once",
         )
+        machine = os.cpu_count() or 1
+        shares = [machine * spent / used.total for spent in used.parts.values()]
+        cores.add_row(f"{times:g}", *(f"{share:.2f}" for share in (*shares, machine * used.others)))
     after = await asyncio.to_thread(load.run, replace(job, name="overload.after"))
     table.caption = f"afterwards {after.rate:,.0f}/s"
     console.print(table)
+    console.print(cores)
     return kept
 
 
