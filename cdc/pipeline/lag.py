@@ -24,8 +24,7 @@ class Lags:
         }
         self._topic = topic
         self._timeout = timeout
-        self._admin = AdminClient(self._connection)
-        # Reads nothing and joins no group: it is the one who can be asked for the ends.
+        # Reads nothing and joins no group: it is the one who can be asked for partitions and their ends.
         self._consumer = Consumer(
             {**self._connection, "group.id": "inventory.pipeline", "isolation.level": "read_uncommitted"}
         )
@@ -75,7 +74,7 @@ class Lags:
 
     def _partitions(self) -> list[TopicPartition]:
         try:
-            topic = self._admin.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
+            topic = self._consumer.list_topics(self._topic, timeout=self._timeout).topics[self._topic]
         except KafkaException as error:
             raise BrokerUnavailableError(str(error)) from error
         if topic.error is not None:
