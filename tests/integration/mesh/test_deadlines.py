@@ -27,19 +27,24 @@ from tests.stack_fixture import RunningStack
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 
-DEFAULT, OWN, LONGEST = 1.0, 2.0, 3.0
+DEFAULT = 1.0
 LATE = grpc.StatusCode.DEADLINE_EXCEEDED
 # Of its time, a call leaves some for the answer.
 EARLY = 0.1
 AGES = 60
 SKU, PLACE = "LATE-1", "LATE"
-SETTINGS = {
-    "DEFAULT_DEADLINE_SECONDS": str(DEFAULT),
-    "MAX_DEADLINE_SECONDS": str(LONGEST),
-    # Only the deadline shall end what waits.
-    "LOCK_TIMEOUT_SECONDS": str(AGES),
-    "STATEMENT_TIMEOUT_SECONDS": str(AGES),
-}
+# Only the deadline shall end what waits. Of a command, that is what its lane has patience for.
+SETTINGS = {"LOCK_TIMEOUT_SECONDS": str(AGES), "STATEMENT_TIMEOUT_SECONDS": str(AGES)}
+
+
+class Times(NamedTuple):
+    """Seconds: of a caller's own deadline, and the longest that a service grants."""
+
+    own: float
+    longest: float
+
+
+TIMES = {"command": Times(2.0, 3.0), "query": Times(4.0, 5.0)}
 COMMAND = (
     "/inventory.command.v1.StockCommandService/AddStock",
     AddStockRequest(sku=SKU, location_id=PLACE, quantity=1, reason=MOVEMENT_REASON_RECEIPT),
@@ -69,8 +74,15 @@ Call = Callable[[str, Message, float | None], Awaitable[Ended]]
 def hurried(mesh: RunningStack) -> Iterator[RunningStack]:
     """Give the mesh with services that have other deadlines, and a database in which both wait."""
     settings = {
-        name: {f"INVENTORY_{name.upper()}_{key}": value for key, value in SETTINGS.items()}
-        for name in ("command", "query")
+        name: {
+            f"INVENTORY_{name.upper()}_{key}": value
+            for key, value in {
+                **SETTINGS,
+                "DEFAULT_DEADLINE_SECONDS": str(DEFAULT),
+                "MAX_DEADLINE_SECONDS": str(times.longest),
+            }.items()
+        }
+        for name, times in TIMES.items()
     }
     run_with(mesh, settings)
     with psycopg.connect(mesh.postgres_url("owner")) as connection:
@@ -131,26 +143,31 @@ def reason(status: status_pb2.Status) -> str:
     return info.reason if status.details and status.details[0].Unpack(info) else ""
 
 
+CASES = pytest.mark.parametrize(
+    ("call", "times"), [(COMMAND, TIMES["command"]), (QUERY, TIMES["query"])], ids=["command", "query"]
+)
+
+
 @pytest.mark.parametrize("way", [by_grpc, by_json])
-@pytest.mark.parametrize("call", [COMMAND, QUERY], ids=["command", "query"])
+@CASES
 async def test_who_sets_no_deadline_or_too_long_a_one_has_the_services(
-    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message]
+    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message], times: Times
 ) -> None:
     made = way(hurried)
-    for asked, seconds in ((None, DEFAULT), (float(AGES), LONGEST)):
+    for asked, seconds in ((None, DEFAULT), (float(AGES), times.longest)):
         ended = await made(*call, asked)
         assert ended[:2] == (LATE, "DEADLINE_EXCEEDED")
         assert (1 - EARLY) * seconds <= ended.seconds < seconds + DEFAULT
 
 
 @pytest.mark.parametrize("way", [by_grpc, by_json])
-@pytest.mark.parametrize("call", [COMMAND, QUERY], ids=["command", "query"])
+@CASES
 async def test_the_service_knows_the_deadline_of_its_caller_and_leaves_time_to_say_why(
-    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message]
+    hurried: RunningStack, way: Callable[[RunningStack], Call], call: tuple[str, Message], times: Times
 ) -> None:
-    ended = await way(hurried)(*call, OWN)
+    ended = await way(hurried)(*call, times.own)
     assert ended[:2] == (LATE, "DEADLINE_EXCEEDED")
-    assert (1 - EARLY) * OWN <= ended.seconds < LONGEST * (1 - EARLY)
+    assert (1 - EARLY) * times.own <= ended.seconds < (1 - EARLY) * times.longest
 
 
 async def test_what_is_no_time_is_no_deadline(hurried: RunningStack) -> None:
