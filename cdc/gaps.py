@@ -65,8 +65,7 @@ class GapRepair:
         while True:
             await self._woken.wait()
             try:
-                connection = await connect_database(self._database_url)
-                async with connection:
+                async with connect_database(self._database_url) as connection:
                     await self._repair_all(connection)
             except (DatabaseError, ReadModelUnavailableError) as error:
                 log.warning("gaps wait to be repaired", waiting=self.waiting, cause=repr(error))

@@ -113,7 +113,7 @@ class RebuildWork:
         seen = await self._generations.read()
         await self._note(seen, error="")
         try:
-            async with await connect_database(self._database_url) as connection:
+            async with connect_database(self._database_url) as connection:
                 maintenance = partial(connect_maintenance, self._redis_url)
                 tools = Tools(
                     connection, self._generations, maintenance, self._grace_seconds, self._retention

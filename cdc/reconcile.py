@@ -50,7 +50,7 @@ async def reconcile(
     ReadModelUnavailableError.
     """
     report = Report()
-    async with await connect_database(database_url) as connection:
+    async with connect_database(database_url) as connection:
         for walk in _walks(view, Patience(wait, is_total=True), retention, repair=False):
             while await walk.step(connection, report):
                 pass
@@ -120,7 +120,7 @@ class Reconciler:
         retry = RETRY_SECONDS
         while walks:
             try:
-                async with await connect_database(self._database_url) as connection:
+                async with connect_database(self._database_url) as connection:
                     while walks:
                         await self._walk(connection, walks[0])
                         walks.pop(0)

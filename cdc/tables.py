@@ -1,6 +1,7 @@
 """The tables whose rows the read model shows, each with its key: read a page at a time, or by name."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum
@@ -42,15 +43,21 @@ DatabaseError = Error
 """Anything that goes wrong with the database."""
 
 
-async def connect_database(url: str, *, connect_timeout: float = 5.0) -> Connection:
-    """Return a connection that only reads, each statement in a snapshot of its own. Raise DatabaseError."""
-    return await AsyncConnection[Row].connect(
+@asynccontextmanager
+async def connect_database(url: str, *, connect_timeout: float = 5.0) -> AsyncIterator[Connection]:
+    """Give a connection that only reads, each statement in a snapshot of its own. Raise DatabaseError."""
+    connection = await AsyncConnection[Row].connect(
         url,
         autocommit=True,
         row_factory=dict_row,
         connect_timeout=int(connect_timeout),
         options="-c default_transaction_read_only=on -c statement_timeout=60000",
     )
+    # As a context manager of its own it commits first, and stays open where it is cancelled in that.
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 @dataclass(frozen=True)

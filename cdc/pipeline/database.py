@@ -1,15 +1,14 @@
 """What the database knows of the pipeline: the slot, and what has been committed since."""
 
 from datetime import UTC, datetime
-from typing import Any, cast
 from uuid import UUID
 
-import psycopg
-
+from cdc.tables import DatabaseError, connect_database
 from inventory.admin.v1.pipeline_service_pb2 import SlotStatus
+from query_svc.rows import Row
 
 _SLOT = """
-    SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint
+    SELECT active, wal_status, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn)::bigint AS retained
     FROM pg_replication_slots WHERE slot_name = %s
 """
 # Ids are of version 7, so in the order of their time to the millisecond: the key finds the place.
@@ -32,9 +31,11 @@ class PipelineDatabase:
         row = await self._row(_SLOT, name)
         if row is None:
             return None
-        active, wal_status, retained = row
         return SlotStatus(
-            name=name, active=active, wal_status=wal_status or "", retained_bytes=max(0, retained or 0)
+            name=name,
+            active=row["active"],
+            wal_status=row["wal_status"] or "",
+            retained_bytes=max(0, row["retained"] or 0),
         )
 
     async def committed_after(self, milliseconds: int) -> datetime | None:
@@ -45,14 +46,12 @@ class PipelineDatabase:
         # The instant's own millisecond is not after it.
         after = datetime.fromtimestamp((milliseconds + 1) / 1000, UTC)
         row = await self._row(_NEXT, UUID(int=milliseconds << 80), after)
-        return None if row is None else cast("datetime", row[0])
+        return None if row is None else row["create_time"]
 
-    async def _row(self, statement: str, *parameters: object) -> tuple[Any, ...] | None:
+    async def _row(self, statement: str, *parameters: object) -> Row | None:
         try:
-            async with await psycopg.AsyncConnection.connect(
-                self._url, autocommit=True, connect_timeout=max(2, int(self._timeout))
-            ) as connection:
+            async with connect_database(self._url, connect_timeout=max(2, self._timeout)) as connection:
                 cursor = await connection.execute(statement, parameters)
                 return await cursor.fetchone()
-        except psycopg.Error as error:
+        except DatabaseError as error:
             raise DatabaseUnavailableError(str(error)) from error

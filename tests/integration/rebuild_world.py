@@ -137,7 +137,7 @@ async def rebuild_world(kind: type[W], stack: RunningStack, folder: Path) -> Asy
     (folder / "redis").mkdir()
     with redis_server(binaries()["valkey"], folder / "redis") as redis:
         async with (
-            await connect_database(stack.postgres_url("query")) as connection,
+            connect_database(stack.postgres_url("query")) as connection,
             connect_generations(redis.url) as generations,
             connect_generations_writer(redis.url) as writer,
         ):

@@ -35,7 +35,7 @@ class World:
     async def fill(self) -> None:
         """Show the rows as they are."""
         view = await self.view.maintenance()
-        async with await connect_database(self.query_url) as connection:
+        async with connect_database(self.query_url) as connection:
             for table in TABLES:
                 rows = await table.page(connection, None, 10_000)
                 await view.put(Changes.of(table.kind, [table.message(row) for row in rows]))

@@ -68,7 +68,7 @@ async def test_what_has_been_closed_for_long_leaves_the_view(
                 await cycle(reconciler)
                 shown = str(content(client))
                 assert (names[29] in shown, names[31] in shown) == (True, False)
-                async with await connect_database(world.query_url) as connection:
+                async with connect_database(world.query_url) as connection:
                     rows = await table.page(connection, None, 1000)
                 ids = [table.name_of(row)[0] for row in rows if row["state"] == is_open]
                 assert all(await getattr(world.view, kind)(ids))
@@ -111,7 +111,7 @@ async def test_a_cycle_reads_none_of_what_was_closed_long_ago(world: World, made
     """Of thousands, an index finds those that are open, and another those that were closed lately."""
     orders = BY_KIND["orders"]
     lately: Place = (datetime.now(UTC) - timedelta(days=30), FIRST_ID)
-    async with await connect_database(world.query_url) as connection:
+    async with connect_database(world.query_url) as connection:
         found = await orders.page(connection, lately, 500, Which.CLOSED)
         assert (made_long_ago,) in map(orders.name_of, found)
         for after, which in ((None, Which.OPEN), (lately, Which.CLOSED)):

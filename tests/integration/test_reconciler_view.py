@@ -179,7 +179,7 @@ async def test_an_entry_of_a_list_that_belongs_to_no_row_is_taken_away(world: Wo
 async def test_a_view_that_is_ahead_for_a_moment_is_right(world: World) -> None:
     """The stream may tell of a commit before this reader sees it: it is asked again while time is left."""
     table, view = BY_KIND["levels"], await world.view.maintenance()
-    async with await connect_database(world.query_url) as connection:
+    async with connect_database(world.query_url) as connection:
         (row,) = await table.named(connection, [("S-5", "W-5")])
         before: StockLevel = table.message(row)
         later = StockLevel.FromString(before.SerializeToString())
