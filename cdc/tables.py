@@ -53,7 +53,7 @@ async def connect_database(url: str, *, connect_timeout: float = 5.0) -> AsyncIt
         connect_timeout=int(connect_timeout),
         options="-c default_transaction_read_only=on -c statement_timeout=60000",
     )
-    # As a context manager of its own it commits first, and stays open where it is cancelled in that.
+    # psycopg's own way out commits first, and who is cancelled in that leaves the connection open.
     try:
         yield connection
     finally:
