@@ -14,6 +14,10 @@ from . import errors
 
 DOMAIN = "inventory"
 
+# What grpcio makes of the status of a call whose end a write has met: it puts this in place of what the peer
+# said (grpc/grpc#36066).
+_HIDDEN = "Internal error from Core"
+
 _CODES = MappingProxyType({code.value[0]: code for code in grpc.StatusCode})
 
 BY_REASON: Mapping[str, type[errors.InventoryError]] = MappingProxyType(
@@ -138,6 +142,11 @@ def error_from_call(
 
 
 def _status(failure: grpc.aio.AioRpcError) -> status_pb2.Status:
+    if failure.code() is grpc.StatusCode.INTERNAL and failure.details() == _HIDDEN:
+        # Only a stream of requests ends so, and what it has no answer to can be sent again.
+        return status_pb2.Status(
+            code=code_pb2.UNAVAILABLE, message="the stream ended while a message was sent, and hid why"
+        )
     try:
         # An AioRpcError is a Call in all that from_call reads, though its class does not say so.
         status = rpc_status.from_call(failure)  # type: ignore[arg-type]

@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
 import grpc
 import pytest
 from google.rpc import code_pb2
 
-from client import DeadlineExceededError, InvalidFieldError, InventoryClient, RetryPolicy, UnavailableError
+from client import (
+    DeadlineExceededError,
+    InvalidFieldError,
+    InventoryClient,
+    InventoryError,
+    PermissionDeniedError,
+    RetryPolicy,
+    UnavailableError,
+    stream,
+)
 from inventory.command.v1.stock_command_service_pb2 import StreamStockRequest, StreamStockResponse
+from inventory.command.v1.stock_command_service_pb2_grpc import StockCommandServiceStub
 from tests.unit.client.scripted_service import STOCK, Context, refuse, served
 
 FAST = RetryPolicy(attempts=4, first_pause=0.01, longest_pause=0.02)
@@ -150,6 +162,44 @@ async def test_a_service_that_stays_away_is_given_up_on(service: tuple[Service, 
         await sequences(client.stream_stock(messages(3)))
     assert failed.value.request_id
     assert len(script.calls) == FAST.attempts, failed.value
+
+
+@pytest.mark.parametrize(("attempts", "told"), [(1, UnavailableError), (2, PermissionDeniedError)])
+async def test_why_a_stream_ended_is_asked_again_when_a_write_has_hidden_it(
+    attempts: int, told: type[InventoryError]
+) -> None:
+    """The server runs in threads, so that it can refuse while the loop that writes is held up.
+
+    If grpcio no longer hides the status (grpc/grpc#36066), `client.status` need not say so any more.
+    """
+    opened: list[stream.Call] = []
+
+    def refuse_at_once(_: object, context: grpc.ServicerContext) -> NoReturn:
+        context.abort(grpc.StatusCode.PERMISSION_DENIED, "not yours")
+
+    async def open_call() -> stream.Call:
+        call: stream.Call = StockCommandServiceStub(channel).StreamStock()
+        opened.append(call)
+        await call.wait_for_connection()
+        if len(opened) == 1:
+            time.sleep(0.2)  # noqa: ASYNC251 - the refusal arrives, and the loop does not know yet
+        return call
+
+    server = grpc.server(ThreadPoolExecutor(2))
+    handler = grpc.stream_stream_rpc_method_handler(refuse_at_once)
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(STOCK, {"StreamStock": handler}),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            retry = RetryPolicy(attempts=attempts, first_pause=0.01)
+            with pytest.raises(told):
+                await sequences(
+                    stream.resuming(open_call, messages(3), retry=retry, timeout=5, ahead=32, call_id="")
+                )
+    finally:
+        server.stop(None)
+    assert len(opened) == attempts
 
 
 async def test_a_service_that_says_nothing_is_given_up_on(service: tuple[Service, InventoryClient]) -> None:
