@@ -186,7 +186,7 @@ async def test_why_a_stream_ended_is_asked_again_when_a_write_has_hidden_it(
         return call
 
     server = grpc.server(ThreadPoolExecutor(2))
-    handler = grpc.stream_stream_rpc_method_handler(refuse_at_once)
+    handler: grpc.RpcMethodHandler[Any, Any] = grpc.stream_stream_rpc_method_handler(refuse_at_once)
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(STOCK, {"StreamStock": handler}),))
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
