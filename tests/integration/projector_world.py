@@ -10,10 +10,11 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import cast
 from uuid import uuid4
 
 from confluent_kafka import ConsumerGroupTopicPartitions, Producer, TopicPartition
-from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
 from confluent_kafka.cimpl import NewTopic
 
 from cdc.dead_letter import DeadLetter
@@ -100,6 +101,13 @@ class World:
         partitions = [ConsumerGroupTopicPartitions(self.topic, [TopicPartition(self.topic, 0)])]
         (found,) = self._admin.list_consumer_group_offsets(partitions).values()
         return int(found.result().topic_partitions[0].offset)
+
+    def members(self) -> int:
+        """Return how many are in the group, those included whose session has not ended yet."""
+        (found,) = self._admin.describe_consumer_groups([self.topic]).values()
+        # Its type says otherwise, of one group as of all.
+        group = cast("ConsumerGroupDescription", found.result())
+        return len(group.members)
 
     def write(self, records: Sequence[Transaction | bytes]) -> None:
         """Append records to the journal."""
