@@ -41,8 +41,8 @@ def access_filter() -> str:
 
 def refusals() -> str:
     """Return envoy/generated/refusals.json: how the edge answers by itself, whichever way a caller comes."""
-    answers = [UPGRADE, *_not_admitted(), *LIMITED, *NO_CALL, *AWAY, *OTHERWISE]
-    return json.dumps({"mappers": every_way(answers)}, indent=1) + "\n"
+    answers = [UPGRADE, *_not_admitted(), *NO_CALL, *AWAY, *OTHERWISE]
+    return json.dumps({"mappers": [*every_way(LIMITED), *every_way(answers)]}, indent=1) + "\n"
 
 
 def sidecar_refusals() -> str:
@@ -52,12 +52,13 @@ def sidecar_refusals() -> str:
 
 def gateway_answers() -> list[Mapper]:
     """Return how the gateway of the mesh answers by itself; which role a method asks for, it knows not."""
-    return every_way([UPGRADE, *_without_token(), *LIMITED, *NO_CALL, *AWAY, *OTHERWISE])
+    answers = [UPGRADE, *_without_token(), *NO_CALL, *AWAY, *OTHERWISE]
+    return [*every_way(LIMITED), *every_way(answers)]
 
 
 def mesh_answers() -> list[Mapper]:
     """Return how a sidecar of the mesh answers for a service: by gRPC, which every call is by then."""
-    return by_grpc([*_not_admitted(), *LIMITED, *AWAY])
+    return by_grpc([*LIMITED, *_not_admitted(), *AWAY])
 
 
 # To come again after, in seconds: buckets fill within one; room is made sooner, and so is a way around.
@@ -77,7 +78,8 @@ _RATE = CallError(
     "more calls a second than the caller, its address or the method may have",
     retry_after=RATE_RETRY,
 )
-LIMITED = [Answer([told("local_rate_limited")], _RATE), *CROWDED]
+# Envoy tries one answer after the other; a flood asks for these, so they stand first wherever they are.
+LIMITED = [*CROWDED, Answer([told("local_rate_limited")], _RATE)]
 
 
 def _invalid(message: str) -> CallError:
