@@ -31,14 +31,18 @@ def canary(world: World) -> Iterator[None]:
     routes = named(render("deploy/overlays/production-canary"), "VirtualService", "query")
     world.control.apply([routes])
 
-    def reached() -> bool:
-        world.call(GET_LEVEL, world.token())
+    def reached(calls: int) -> bool:
+        before = _count(world.gateway, f"{CANARY}.upstream_rq_total")
+        for _ in range(calls):
+            world.call(GET_LEVEL, token)
         return _count(world.gateway, f"{CANARY}.upstream_rq_total") > before
 
-    before = _count(world.gateway, f"{CANARY}.upstream_rq_total")
-    wait_for("the canary", reached)
+    token = world.token()
+    wait_for("the canary", lambda: reached(1))
     yield
     world.control.apply([named(world.manifests, "VirtualService", "query")])
+    # With its tenth, it would be left out of so many once in five hundred times.
+    wait_for("the end of the canary", lambda: not reached(60))
 
 
 def test_production_alone_sends_nothing_to_a_canary(world: World) -> None:
@@ -84,7 +88,8 @@ def test_queries_are_tried_again_and_commands_never(
 
 
 def test_where_all_queries_fail_no_more_is_tried_than_the_budget_allows(world: World) -> None:
-    calls, token = 40, world.token()
+    # So many are never shed.
+    calls, token = 20, world.token()
     before = _count(world.gateway, f"{STABLE}.upstream_rq_total")
     overflow = _count(world.gateway, f"{STABLE}.upstream_rq_retry_overflow")
     assert world.query.app is not None
@@ -152,3 +157,5 @@ def test_each_caller_has_a_bucket_of_its_own(world: World) -> None:
         assert world.call(GET_LEVEL, greedy).status == "RESOURCE_EXHAUSTED"
     finally:
         world.control.apply([own])
+        # Those who come next would have a bucket of five, too.
+        wait_for("the rates of before", lambda: world.call(GET_LEVEL, greedy).status == "INVALID_ARGUMENT")
