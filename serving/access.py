@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 from inventory.type.v1 import access_pb2
 from inventory.type.v1.access_pb2 import Role
 from inventory.type.v1.stock_pb2 import MovementReason
-from serving.contracts import SERVICES
+from serving.contracts import METHODS
 
 __all__ = ["ACCESS", "METHOD_OF", "PROBED", "Access", "role_name", "role_named"]
 
@@ -72,20 +72,19 @@ def _reason_paths(message: Descriptor | None) -> Iterator[tuple[str, ...]]:
 
 
 def _of_contracts() -> Iterator[tuple[str, Access]]:
-    for service in SERVICES:
-        for method in service.methods:
-            given = method.GetOptions().Extensions[access_pb2.access]
-            reasons = frozenset(given.step_up_reasons)
-            yield (
-                f"/{service.full_name}/{method.name}",
-                Access(
-                    frozenset(given.roles),
-                    given.step_up,
-                    given.location_scoped,
-                    reasons,
-                    tuple(_reason_paths(method.input_type)) if reasons else (),
-                ),
-            )
+    for path, method in METHODS.items():
+        given = method.GetOptions().Extensions[access_pb2.access]
+        reasons = frozenset(given.step_up_reasons)
+        yield (
+            path,
+            Access(
+                frozenset(given.roles),
+                given.step_up,
+                given.location_scoped,
+                reasons,
+                tuple(_reason_paths(method.input_type)) if reasons else (),
+            ),
+        )
 
 
 _OPERATORS = Access(frozenset({Role.ROLE_OPERATOR}))
@@ -106,10 +105,6 @@ ACCESS: Mapping[str, Access] = MappingProxyType(dict(_of_contracts()) | dict(_OT
 """The table: by the full path of the method, as in "/inventory.query.v1.StockQueryService/ListLots"."""
 
 METHOD_OF: Mapping[str, str] = MappingProxyType(
-    {
-        method.input_type.full_name: f"/{service.full_name}/{method.name}"
-        for service in SERVICES
-        for method in service.methods
-    }
+    {method.input_type.full_name: path for path, method in METHODS.items()}
 )
 """The method of a request message, by the message's full name: it rules the message in a batch, too."""

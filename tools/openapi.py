@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from google.api import annotations_pb2
-from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from inventory.type.v1.error_reason_pb2 import ErrorReason
 from serving.access import ACCESS, role_name
-from serving.contracts import SERVICES
+from serving.contracts import METHODS, ROUTES, SERVICES, Route
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT = {"type": "string"}
@@ -57,14 +56,8 @@ class _Document:
 
     def made(self) -> dict[str, Any]:
         paths: dict[str, dict[str, Any]] = {}
-        for service in SERVICES:
-            for method in service.methods:
-                rule = method.GetOptions().Extensions[annotations_pb2.http]
-                verb = rule.WhichOneof("pattern")
-                if verb:
-                    paths.setdefault(getattr(rule, verb), {})[verb] = self._operation(
-                        method, verb, getattr(rule, verb)
-                    )
+        for route in ROUTES:
+            paths.setdefault(route.address, {})[route.verb] = self._operation(route)
         self._enum(ErrorReason.DESCRIPTOR)
         self._schemas[STATUS] = {
             "type": "object",
@@ -104,11 +97,11 @@ class _Document:
             },
         }
 
-    def _operation(self, method: MethodDescriptor, verb: str, path: str) -> dict[str, Any]:
-        access = ACCESS[f"/{method.containing_service.full_name}/{method.name}"]
+    def _operation(self, route: Route) -> dict[str, Any]:
+        method, access = METHODS[route.method], ACCESS[route.method]
         roles = [role_name(role) for role in sorted(access.roles)]
         told = f"Roles: {', '.join(roles)}." + (" Asks for a step-up." if access.step_up else "")
-        in_path = re.findall(r"\{([^}]*)\}", path)
+        in_path = re.findall(r"\{([^}]*)\}", route.address)
         parameters = [
             {
                 "name": name,
@@ -125,7 +118,7 @@ class _Document:
             "description": f"{self._comments.get(method.full_name, '')}\n\n{told}".strip(),
             "x-roles": roles,
         }
-        if verb == "get":
+        if route.verb == "get":
             parameters += self._query(method.input_type, in_path)
         else:
             schema = self._message(method.input_type)

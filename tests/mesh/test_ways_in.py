@@ -17,10 +17,9 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from google.api import annotations_pb2
 
 from serving.access import ACCESS
-from serving.contracts import SERVICES
+from serving.contracts import ROUTES
 from tests import bodies
 from tests.browser import served, shown
 from tests.deploy.manifests import Manifest, of_kind
@@ -110,19 +109,13 @@ def test_curl_calls_by_either_version_of_http(world: World) -> None:
 
 
 def test_each_address_is_refused_as_its_method_is(world: World, web: httpx.Client) -> None:
-    for service in SERVICES:
-        for method in service.methods:
-            if not method.GetOptions().HasExtension(annotations_pb2.http):
-                continue
-            route = method.GetOptions().Extensions[annotations_pb2.http]
-            verb = route.WhichOneof("pattern") or ""
-            address, path = getattr(route, verb), f"/{service.full_name}/{method.name}"
-            assert told(web.request(verb, address)) == (401, "UNAUTHENTICATED"), path
-            # A role that exists nowhere: the sidecar of the service says no.
-            other = web.request(verb, address, headers=signed(world, "passer_by"))
-            assert told(other) == (403, "PERMISSION_DENIED"), path
-            assert other.json()["details"][0]["metadata"]["method"] == path[1:]
-            assert path in ACCESS
+    for verb, address, method in ROUTES:
+        assert told(web.request(verb, address)) == (401, "UNAUTHENTICATED"), method
+        # A role that exists nowhere: the sidecar of the service says no.
+        other = web.request(verb, address, headers=signed(world, "passer_by"))
+        assert told(other) == (403, "PERMISSION_DENIED"), method
+        assert f"/{other.json()['details'][0]['metadata']['method']}" == method
+        assert method in ACCESS
 
 
 @pytest.mark.parametrize(

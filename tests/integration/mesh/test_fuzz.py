@@ -14,7 +14,6 @@ from urllib.parse import quote
 import grpc
 import httpx
 import pytest
-from google.api import annotations_pb2
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
@@ -22,7 +21,7 @@ from google.rpc import error_details_pb2, status_pb2
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from serving.contracts import SERVICES
+from serving import contracts
 from tests.integration.mesh.hostile import PREFACE, REQUEST, SETTINGS, frame, secured
 from tests.integration.mesh.trade import trading
 from tests.stack_fixture import RunningStack
@@ -32,12 +31,9 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 PROCESSES = ("edge", "command-sidecar", "query-sidecar", "command", "query")
 # What operators call changes more than an item.
 METHODS = [
-    (f"/{service.full_name}/{method.name}", method)
-    for service in SERVICES
-    if not service.full_name.startswith("inventory.admin.")
-    for method in service.methods
+    (path, method) for path, method in contracts.METHODS.items() if not path.startswith("/inventory.admin.")
 ]
-BY_JSON = [method for _, method in METHODS if method.GetOptions().HasExtension(annotations_pb2.http)]
+ROUTES = [route for route in contracts.ROUTES if not route.method.startswith("/inventory.admin.")]
 # As HTTP knows them, these are faults of the server.
 FAULTS = {
     grpc.StatusCode.UNKNOWN,
@@ -128,14 +124,12 @@ def body_of(method: MethodDescriptor) -> st.SearchStrategy[bytes]:
 @bounded
 @given(data=st.data())
 def test_any_body_of_json_is_answered(web: httpx.Client, data: st.DataObject) -> None:
-    method = data.draw(st.sampled_from(BY_JSON))
-    route = method.GetOptions().Extensions[annotations_pb2.http]
-    verb = route.WhichOneof("pattern") or ""
+    verb, address, method = data.draw(st.sampled_from(ROUTES))
     path = "".join(
         quote(data.draw(st.text(min_size=1, max_size=8)), safe="") if part.startswith("{") else part
-        for part in getattr(route, verb).replace("{", "\n{").replace("}", "}\n").split("\n")
+        for part in address.replace("{", "\n{").replace("}", "}\n").split("\n")
     )
-    body = data.draw(body_of(method)) if verb != "get" else b""
+    body = data.draw(body_of(contracts.METHODS[method])) if verb != "get" else b""
     with web.stream(verb, path, content=body) as answer:
         if answer.status_code >= httpx.codes.INTERNAL_SERVER_ERROR:
             answer.read()

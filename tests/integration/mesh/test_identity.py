@@ -36,7 +36,7 @@ from inventory.type.v1.access_pb2 import Role
 from inventory.type.v1.location_pb2 import LOCATION_KIND_STORE
 from inventory.type.v1.stock_pb2 import MOVEMENT_REASON_COUNT, MOVEMENT_REASON_RECEIPT
 from serving.access import ACCESS, role_name
-from serving.contracts import SERVICES
+from serving.contracts import METHODS
 from stack import credentials, tokens
 from stack.authority import spiffe_id
 from stack.certificates import Certificates
@@ -44,7 +44,6 @@ from tests.soon import soon
 from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
-METHODS = {f"/{one.full_name}/{method.name}": method for one in SERVICES for method in one.methods}
 # What an empty request is answered with by a service that lets its caller in, some of its parts away.
 LET_IN = {
     *("OK", "INVALID_ARGUMENT", "NOT_FOUND"),

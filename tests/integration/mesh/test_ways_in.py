@@ -15,12 +15,10 @@ from typing import Any
 import grpc
 import httpx
 import pytest
-from google.api import annotations_pb2
-from google.protobuf.descriptor import MethodDescriptor
 
 from inventory.type.v1.access_pb2 import Role
 from serving.access import ACCESS, role_name
-from serving.contracts import SERVICES
+from serving.contracts import ROUTES
 from tests.installed import installed
 from tests.integration.mesh.conftest import ORIGIN
 from tests.refusals import reason
@@ -28,12 +26,6 @@ from tests.stack_fixture import RunningStack
 
 pytestmark = pytest.mark.stack
 BODY_LIMIT = 1024 * 1024
-ROUTES: list[tuple[str, MethodDescriptor]] = [
-    (f"/{service.full_name}/{method.name}", method)
-    for service in SERVICES
-    for method in service.methods
-    if method.GetOptions().HasExtension(annotations_pb2.http)
-]
 ROLES = [role for role in Role.values() if role != Role.ROLE_UNSPECIFIED]
 LIST_ITEMS = "/inventory.query.v1.CatalogQueryService/ListItems"
 CREATE_ITEM = "/inventory.command.v1.ItemCommandService/CreateItem"
@@ -116,15 +108,12 @@ async def test_a_body_that_is_too_large_is_refused(mesh: RunningStack, web: http
 
 
 async def test_a_role_gets_its_own_methods_by_json_too(mesh: RunningStack, web: httpx.AsyncClient) -> None:
-    for path, method in ROUTES:
-        route = method.GetOptions().Extensions[annotations_pb2.http]
-        verb = route.WhichOneof("pattern") or ""
-        address = getattr(route, verb)
+    for verb, address, method in ROUTES:
         nobody = await web.request(verb, address)
-        assert (nobody.status_code, reason(nobody)) == (401, "UNAUTHENTICATED"), path
-        for role in set(ROLES) - ACCESS[path].roles:
+        assert (nobody.status_code, reason(nobody)) == (401, "UNAUTHENTICATED"), method
+        for role in set(ROLES) - ACCESS[method].roles:
             other = await web.request(verb, address, headers=signed(mesh, role_name(role)))
-            assert (other.status_code, reason(other)) == (403, "PERMISSION_DENIED"), (path, role)
+            assert (other.status_code, reason(other)) == (403, "PERMISSION_DENIED"), (method, role)
     forged = await web.get("/v1/items", headers={"authorization": "Bearer x.y.z"})
     assert (forged.status_code, reason(forged)) == (401, "UNAUTHENTICATED")
 

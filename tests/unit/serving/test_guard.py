@@ -21,7 +21,7 @@ from inventory.command.v1 import stock_command_service_pb2 as stock
 from inventory.type.v1.access_pb2 import Role
 from inventory.type.v1.stock_pb2 import MovementReason
 from serving.access import ACCESS, role_name
-from serving.contracts import SERVICES
+from serving.contracts import METHODS, SERVICES
 from serving.errors import CallError
 from serving.identity import Caller, admit, caller
 from serving.server import GrpcServer, Service
@@ -75,8 +75,7 @@ class Answering:
 
 
 def _streams(method: str) -> tuple[bool, bool]:
-    descriptors = {f"/{one.full_name}/{each.name}": each for one in SERVICES for each in one.methods}
-    return descriptors[method].client_streaming, descriptors[method].server_streaming
+    return METHODS[method].client_streaming, METHODS[method].server_streaming
 
 
 async def _who(_request: object, _context: object) -> bytes:
