@@ -97,6 +97,11 @@ archive-audit: venv ## Put an old month of the audit log into a Parquet file and
 test: venv ## Run all tests, in TEST_PROCESSES (2) at once; those of the stack start one of their own
 	@$(PYTHON) -m pytest -m "not mesh" -n $(or $(TEST_PROCESSES),2) --dist loadfile --no-loadscope-reorder
 
+.PHONY: test-busy
+test-busy: venv ## Run all tests while loops take every processor too: finds what holds on a quiet machine alone
+	@for one in $$(seq $$(nproc)); do $(PYTHON) -c 'while True: pass' & done; \
+	  trap 'kill $$(jobs -p)' EXIT; $(MAKE) --no-print-directory test
+
 .PHONY: test-unit
 test-unit: venv ## Run the tests that need no stack
 	@$(PYTHON) -m pytest -m "not stack and not mesh"

@@ -130,6 +130,9 @@ async def flooded(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *f
         try:
             writer.write(one)
             await writer.drain()
+            # A transport of TLS that is broken off is not closing, and drains at once: unless others come to
+            # run, nobody is told, and this goes on for ever.
+            await asyncio.sleep(0)
         except ConnectionError:
             break
     await ended
