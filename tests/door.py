@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from typing import Self
+from urllib.parse import urlsplit
 
 
 class Door:
@@ -26,6 +27,17 @@ class Door:
 
     async def __aexit__(self, *_: object) -> None:
         await self.shut()
+
+    @classmethod
+    def to(cls, url: str) -> Self:
+        """Return a way to the server of a URL."""
+        return cls(urlsplit(url).netloc.rpartition("@")[2])
+
+    def instead(self, url: str) -> str:
+        """Return a URL that leads here, and is otherwise the same."""
+        parts = urlsplit(url)
+        user, at, _ = parts.netloc.rpartition("@")
+        return parts._replace(netloc=f"{user}{at}{self.address}").geturl()
 
     @property
     def address(self) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from serving.contracts import ROUTES
+from serving.contracts import ROUTES, Route
 
 __all__ = ["method_at"]
 
@@ -14,16 +14,16 @@ def method_at(verb: str, address: str) -> str:
     return next((method for pattern, method in _METHODS if pattern.fullmatch(f"{verb} {address}")), "")
 
 
-def _pattern(verb: str, address: str) -> re.Pattern[str]:
-    """Return what fits the addresses of a route, in which each id in braces is one segment."""
-    return re.compile("[^/]+".join(map(re.escape, _ID.split(f"{verb.upper()} {address}"))))
-
-
 _ID = re.compile(r"\{[^}]*\}")
+
+
+def _pattern(route: Route) -> re.Pattern[str]:
+    """Return what fits the addresses of a route, in which each id in braces is one segment."""
+    return re.compile("[^/]+".join(map(re.escape, _ID.split(f"{route.verb.upper()} {route.address}"))))
 
 
 # What has more text of its own comes first: an id may have a colon in it, a name after one is of the route.
 _METHODS = [
-    (_pattern(route.verb, route.address), route.method)
+    (_pattern(route), route.method)
     for route in sorted(ROUTES, key=lambda route: len(_ID.sub("", route.address)), reverse=True)
 ]

@@ -7,7 +7,6 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 from uuid import uuid4
 
 import psycopg
@@ -260,10 +259,8 @@ async def test_a_crash_between_effect_and_offset_doubles_nothing(shop: Shop, top
 async def test_while_the_database_is_away_commands_wait_and_nothing_is_lost(
     shop: Shop, topics: Topics
 ) -> None:
-    url = urlsplit(topics.url)
-    user, _, address = url.netloc.rpartition("@")
-    async with Door(address) as door:
-        topics.url = url._replace(netloc=f"{user}@{door.address}").geturl()
+    async with Door.to(topics.url) as door:
+        topics.url = door.instead(topics.url)
         async with topics.intake() as (intake, running):
             topics.produce(add(shop), key=shop.sku)
             await until(lambda: len(ledger(shop)) == 1)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
-from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,25 +17,16 @@ from tests.integration.command_svc.shop import Row, Shop
 pytestmark = pytest.mark.stack
 
 
-class Way(NamedTuple):
-    """A way to the database that can be shut, and the address of the database by it."""
-
-    door: Door
-    url: str
-
-
 @pytest.fixture
-async def way(shop: Shop) -> AsyncIterator[Way]:
+async def door(shop: Shop) -> AsyncIterator[Door]:
     """Give an open way to the database."""
-    direct = urlsplit(shop.url)
-    name, _, address = direct.netloc.rpartition("@")
-    async with Door(address) as door:
-        yield Way(door, direct._replace(netloc=f"{name}@{door.address}").geturl())
+    async with Door.to(shop.url) as door:
+        yield door
 
 
 @pytest.mark.slow
-async def test_the_database_is_found_again_at_once_however_long_it_was_away(way: Way) -> None:
-    async with store(way.url) as one:
+async def test_the_database_is_found_again_at_once_however_long_it_was_away(shop: Shop, door: Door) -> None:
+    async with store(door.instead(shop.url)) as one:
 
         async def answers() -> bool:
             """Ask as health does."""
@@ -49,27 +38,27 @@ async def test_the_database_is_found_again_at_once_however_long_it_was_away(way:
             return True
 
         assert await answers()
-        await way.door.shut()
+        await door.shut()
         away_since = time.monotonic()
         while time.monotonic() < away_since + 9:
             assert not await answers()
             await asyncio.sleep(0.5)
-        await way.door.open()
+        await door.open()
         back_since = time.monotonic()
         while not await answers():
             assert time.monotonic() < back_since + 3
         assert await answers()
 
 
-async def test_a_commit_whose_answer_was_lost_is_not_carried_out_again(shop: Shop, way: Way) -> None:
+async def test_a_commit_whose_answer_was_lost_is_not_carried_out_again(shop: Shop, door: Door) -> None:
     """The connection breaks at every point of a transaction in turn; the tries after it find out."""
     await shop.carry_out(AddStock(shop.north, 1000, "RECEIPT"))
-    async with lane(way.url) as batcher:
+    async with lane(door.instead(shop.url)) as batcher:
         for number in range(40):
             asked = shop.one(RemoveStock(shop.north, 1, "SALE"), f"cut-{number}")
             answering = asyncio.create_task(ask(batcher, [asked]))
             await asyncio.sleep(number * 0.00015)
-            await way.door.cut()
+            await door.cut()
             ((answer,),) = await answering
             assert isinstance(answer, bytes)
     assert shop.audit() == {shop.north: Row(960, 41)}

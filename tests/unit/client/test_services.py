@@ -12,51 +12,23 @@ from typing import Any, TypeAlias, get_type_hints
 import grpc
 import pytest
 from google.protobuf import message_factory
-from google.protobuf.descriptor import FileDescriptor, MethodDescriptor
+from google.protobuf.descriptor import MethodDescriptor
 
 from client import InventoryClient, InventoryError, RetryPolicy
 from client.connection import Connection
 from client.status import BY_REASON
-from inventory.admin.v1 import audit_service_pb2, pipeline_service_pb2
-from inventory.command.v1 import (
-    item_command_service_pb2,
-    location_command_service_pb2,
-    order_command_service_pb2,
-    reservation_command_service_pb2,
-    stock_command_service_pb2,
-    transfer_command_service_pb2,
-)
-from inventory.query.v1 import catalog_query_service_pb2, order_query_service_pb2, stock_query_service_pb2
+from inventory.command.v1 import stock_command_service_pb2
+from serving.contracts import METHODS
 
 PROTO = Path(__file__).parents[3] / "proto"
 
-FILES: list[FileDescriptor] = [
-    audit_service_pb2.DESCRIPTOR,
-    pipeline_service_pb2.DESCRIPTOR,
-    item_command_service_pb2.DESCRIPTOR,
-    location_command_service_pb2.DESCRIPTOR,
-    order_command_service_pb2.DESCRIPTOR,
-    reservation_command_service_pb2.DESCRIPTOR,
-    stock_command_service_pb2.DESCRIPTOR,
-    transfer_command_service_pb2.DESCRIPTOR,
-    catalog_query_service_pb2.DESCRIPTOR,
-    order_query_service_pb2.DESCRIPTOR,
-    stock_query_service_pb2.DESCRIPTOR,
-]
-
-RPCS: list[MethodDescriptor] = [
-    rpc for file in FILES for service in file.services_by_name.values() for rpc in service.methods
-]
-
+RPCS = list(METHODS.values())
 CALLS = [rpc for rpc in RPCS if not rpc.client_streaming and not rpc.server_streaming]
-STREAM = stock_command_service_pb2.DESCRIPTOR.services_by_name["StockCommandService"].methods_by_name[
-    "StreamStock"
-]
+STREAM = METHODS["/inventory.command.v1.StockCommandService/StreamStock"]
 EXPORTS = [
-    audit_service_pb2.DESCRIPTOR.services_by_name["AuditService"].methods_by_name[name]
-    for name in ("ExportAuditEntries", "ExportSubject")
+    METHODS[f"/inventory.admin.v1.AuditService/{name}"] for name in ("ExportAuditEntries", "ExportSubject")
 ]
-WATCH = stock_query_service_pb2.DESCRIPTOR.services_by_name["StockQueryService"].methods_by_name["WatchStock"]
+WATCH = METHODS["/inventory.query.v1.StockQueryService/WatchStock"]
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -69,11 +41,6 @@ every_command = pytest.mark.parametrize(
 def method_name(rpc: MethodDescriptor) -> str:
     """Return the name of the client's method for an RPC."""
     return re.sub("(?<!^)(?=[A-Z])", "_", rpc.name).lower()
-
-
-def path(rpc: MethodDescriptor) -> str:
-    """Return the path a call of an RPC goes to."""
-    return f"/{rpc.containing_service.full_name}/{rpc.name}"
 
 
 def comment(rpc: MethodDescriptor) -> str:
@@ -167,7 +134,7 @@ async def test_a_method_calls_its_rpc_and_returns_its_answer(
     handler, client = services
     request = message_factory.GetMessageClass(rpc.input_type)()
     answer = await getattr(client, method_name(rpc))(request)
-    assert [called for called, _ in handler.calls] == [path(rpc)]
+    assert [METHODS[called] for called, _ in handler.calls] == [rpc]
     assert type(answer) is message_factory.GetMessageClass(rpc.output_type)
 
 
