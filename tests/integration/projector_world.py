@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 from contextlib import contextmanager
 from pathlib import Path
 from typing import cast
@@ -170,7 +171,9 @@ class World:
         for process in self._processes:
             process.kill()
             process.wait()
-        self._admin.delete_topics([self.topic, self.dead_letters])
+        # Whatever the answers are: one that came when this is garbage would have the client ended by its own
+        # thread, for which librdkafka aborts.
+        wait(self._admin.delete_topics([self.topic, self.dead_letters], request_timeout=10).values())
 
 
 def until(condition: Callable[[], bool], patience: float = PATIENCE) -> None:

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import wait
 from pathlib import Path
 from typing import NamedTuple
 from uuid import uuid4
@@ -186,7 +187,9 @@ class RelayWorld:
             process.kill()
             process.wait()
         topics = [self.journal, self.dead_letters, *(self.topic(name) for name in NAMES)]
-        self._admin.delete_topics(topics)
+        # Whatever the answers are: one that came when this is garbage would have the client ended by its own
+        # thread, for which librdkafka aborts.
+        wait(self._admin.delete_topics(topics, request_timeout=10).values())
 
 
 def read(brokers: str, topic: str, partitions: int, isolation: str = "read_committed") -> list[Told]:
